@@ -65,6 +65,7 @@ type StaticUser struct {
 	// or for the anonymous user ""). Anything that is not bcrypt never matches.
 	PasswordHash *string
 	Labels       map[string][]string
+	Disabled     bool
 	store.Window
 }
 
