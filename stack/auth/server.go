@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"regctl/stack/auth/store"
 )
 
@@ -29,6 +31,7 @@ type Server struct {
 	metrics *metrics
 	creds   *verifier
 	budget  *budget
+	logins  singleflight.Group
 
 	changing sync.Mutex // one writer: changes and reloads take turns
 	current  atomic.Pointer[snapshot]

@@ -145,6 +145,23 @@ func (s State) Apply(c Change) State {
 	}
 }
 
+// Touch returns s with the times of last use of named and refresh tokens set, by
+// id. Unknown ids are ignored.
+func (s State) Touch(lastUsed map[string]time.Time) State {
+	s.Tokens, s.Refresh = maps.Clone(s.Tokens), maps.Clone(s.Refresh)
+	for id, at := range lastUsed {
+		if t, ok := s.Tokens[id]; ok {
+			t.LastUsed = at
+			s.Tokens[id] = t
+		}
+		if r, ok := s.Refresh[id]; ok {
+			r.LastUsed = at
+			s.Refresh[id] = r
+		}
+	}
+	return s
+}
+
 func apply[K comparable, V any](m map[K]V, drop []K, put []V, key func(V) K) map[K]V {
 	if len(drop) == 0 && len(put) == 0 {
 		return m

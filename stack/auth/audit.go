@@ -1,0 +1,216 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"regctl/stack/auth/store"
+)
+
+// Outcome classifies an audited event.
+type Outcome string
+
+// The outcomes of token requests, and of a change through the admin socket.
+const (
+	Granted    Outcome = "granted"     // all that was asked, or a login that asked nothing
+	Partial    Outcome = "partial"     // some of what was asked
+	Denied     Outcome = "denied"      // authenticated, and nothing of what was asked granted
+	Refused    Outcome = "refused"     // not authenticated (401)
+	Throttled  Outcome = "throttled"   // too many failures (429)
+	Busy       Outcome = "busy"        // too many passwords to hash (503)
+	BadRequest Outcome = "bad_request" // 400, 413
+	Failed     Outcome = "failed"      // the server's own trouble (500)
+	Changed    Outcome = "changed"     // a user, rule or token was changed
+)
+
+// Record is one line of the audit log, as JSON. It never holds a secret. What
+// the server decided comes first and what the client chose after it, and JSON
+// escapes line breaks and quotes, so no name can forge a line or a field.
+type Record struct {
+	Time    time.Time     `json:"time"`
+	Outcome Outcome       `json:"outcome"`
+	Client  string        `json:"client,omitempty"` // address
+	Request string        `json:"request,omitempty"`
+	Via     string        `json:"via,omitempty"` // how the account was proven
+	Reason  string        `json:"reason,omitempty"`
+	TokenID string        `json:"jti,omitempty"`
+	Expires *time.Time    `json:"exp,omitempty"`
+	Account string        `json:"account"`
+	Service string        `json:"service,omitempty"`
+	Scopes  []RecordScope `json:"scopes,omitempty"`
+}
+
+// RecordScope is one requested scope and the answer to it.
+type RecordScope struct {
+	Asked   string   `json:"asked"`
+	Granted []string `json:"granted"`
+	// Rule is the seq of the rule that decided, with its comment; empty when
+	// none matched.
+	Rule string `json:"rule,omitempty"`
+}
+
+// describe notes what is asked, before anything is known about the client.
+func (rec *Record) describe(q *tokenRequest) {
+	rec.Account, rec.Service = q.account, q.service
+	for _, sc := range q.scopes {
+		rec.Scopes = append(rec.Scopes, RecordScope{Asked: sc.String()})
+	}
+	rec.Reason = strings.Join(q.warnings, "; ")
+}
+
+// granted notes the answer.
+func (rec *Record) granted(grants []grant, c *claims) {
+	full, none := true, true
+	for i, g := range grants {
+		rec.Scopes[i].Granted = c.Access[i].Actions
+		rec.Scopes[i].Rule = ruleName(g.rule)
+		full = full && len(g.granted) == len(g.actions)
+		none = none && len(g.granted) == 0
+	}
+	switch {
+	case full:
+		rec.Outcome = Granted
+	case none:
+		rec.Outcome = Denied
+	default:
+		rec.Outcome = Partial
+	}
+	exp := time.Unix(c.Expires, 0).UTC()
+	rec.TokenID, rec.Expires = c.ID, &exp
+}
+
+func ruleName(r *store.Rule) string {
+	switch {
+	case r == nil:
+		return ""
+	case r.Comment == "":
+		return fmt.Sprint(r.Seq)
+	default:
+		return fmt.Sprintf("%d %s", r.Seq, r.Comment)
+	}
+}
+
+const (
+	auditDelay = 100 * time.Millisecond // how long records are collected
+	auditBatch = 4096                   // and how many; then requests wait
+)
+
+// auditLog writes records in batches, off the request's path, to a file of JSON
+// lines and to the store's index. A kill -9 loses those of the last moment.
+type auditLog struct {
+	store   store.Store
+	log     *slog.Logger
+	path    atomic.Pointer[string]
+	records chan *Record
+	done    chan struct{}
+	broken  atomic.Bool // the last batch was not written
+
+	closing sync.Once
+}
+
+func openAuditLog(path string, st store.Store, log *slog.Logger) (*auditLog, error) {
+	a := &auditLog{store: st, log: log, records: make(chan *Record, auditBatch), done: make(chan struct{})}
+	if err := a.Reopen(path); err != nil {
+		return nil, err
+	}
+	go a.run()
+	return a, nil
+}
+
+// Reopen directs later records to path: "" is nowhere, "-" standard output.
+func (a *auditLog) Reopen(path string) error {
+	if path != "" && path != "-" {
+		f, err := openAudit(path)
+		if err != nil {
+			return fmt.Errorf("audit.file: %w", err)
+		}
+		f.Close()
+	}
+	a.path.Store(&path)
+	return nil
+}
+
+func openAudit(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+}
+
+// write queues a record; it waits when the disk does not keep up.
+func (a *auditLog) write(rec *Record) { a.records <- rec }
+
+// Close writes out what is queued. No write may follow.
+func (a *auditLog) Close() error {
+	a.closing.Do(func() { close(a.records) })
+	<-a.done
+	return nil
+}
+
+func (a *auditLog) run() {
+	defer close(a.done)
+	for first := range a.records {
+		batch := append(make([]*Record, 0, 64), first)
+		for timer := time.After(auditDelay); len(batch) < auditBatch; {
+			select {
+			case rec, open := <-a.records:
+				if open {
+					batch = append(batch, rec)
+					continue
+				}
+			case <-timer:
+			}
+			break
+		}
+		err := a.flush(batch)
+		a.broken.Store(err != nil)
+		if err != nil {
+			a.log.Error("audit records lost", "records", len(batch), "error", err)
+		}
+	}
+}
+
+// flush opens the file anew for each batch, so that log rotation needs no signal.
+func (a *auditLog) flush(batch []*Record) error {
+	var lines bytes.Buffer
+	rows := make([]store.AuditRow, 0, len(batch))
+	for _, rec := range batch {
+		line, err := json.Marshal(rec)
+		if err != nil {
+			return err
+		}
+		lines.Write(line)
+		lines.WriteByte('\n')
+		rows = append(rows, store.AuditRow{
+			Time: rec.Time, Account: rec.Account, Client: rec.Client, Outcome: string(rec.Outcome), Record: line,
+		})
+	}
+	err := a.append(lines.Bytes())
+	if a.store != nil {
+		err = errors.Join(err, a.store.AppendAudit(context.Background(), rows))
+	}
+	return err
+}
+
+func (a *auditLog) append(lines []byte) error {
+	switch path := *a.path.Load(); path {
+	case "":
+		return nil
+	case "-":
+		_, err := os.Stdout.Write(lines)
+		return err
+	default:
+		f, err := openAudit(path)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(lines)
+		return errors.Join(err, f.Close())
+	}
+}

@@ -1,0 +1,102 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"time"
+
+	"regctl/stack/auth/store"
+)
+
+// grant is the answer to one requested scope.
+type grant struct {
+	scope
+	granted []string
+	rule    *store.Rule // that decided; nil denies
+}
+
+// authorize answers every requested scope, in order. Until is when the first of
+// the grants ends; zero is never.
+func (s *Server) authorize(snap *snapshot, who *principal, q *tokenRequest) (grants []grant, until time.Time) {
+	now := s.now()
+	until = who.ends
+	for _, sc := range q.scopes {
+		query := Query{
+			Account: who.name, Type: sc.kind, Name: sc.name, Service: q.service,
+			IP: q.addr, Labels: who.labels, Actions: sc.actions,
+		}
+		d := snap.decide(&query, now)
+		granted := who.limits.narrow(query, d.Actions, now)
+		if len(granted) > 0 {
+			until = earlier(until, d.Until)
+		}
+		grants = append(grants, grant{scope: sc, granted: granted, rule: d.Rule})
+	}
+	return grants, until
+}
+
+// decide asks the static rules, then the stored ones; a rule that matches ends
+// it, whatever it grants.
+func (snap *snapshot) decide(q *Query, now time.Time) Decision {
+	first := snap.static.Decide(q, now)
+	if first.Rule != nil {
+		return first
+	}
+	second := snap.stored.Decide(q, now)
+	// A static rule that is about to begin will hide the stored ones.
+	second.Until = earlier(second.Until, first.Until)
+	return second
+}
+
+// clientMinimum is what Docker, skopeo and regclient make of any smaller
+// expires_in. The registry's own leeway of 60 s makes it true.
+const clientMinimum = 60
+
+// issue makes the token, and a refresh token where one is due.
+func (s *Server) issue(ctx context.Context, snap *snapshot, who *principal, q *tokenRequest, grants []grant, until time.Time, rec *Record) (*tokenResponse, error) {
+	now := s.now()
+	iat := now.Unix()
+	exp := now.Add(snap.cfg.Token.Expiration).Unix()
+	if !until.IsZero() {
+		exp = min(exp, until.Unix())
+	}
+	c := &claims{
+		Issuer: snap.cfg.Token.Issuer, Subject: who.name, Audience: q.service,
+		Expires: exp, NotBefore: iat - 10, IssuedAt: iat, ID: rand.Text(),
+		Access: make([]access, len(grants)),
+	}
+	for i, g := range grants {
+		c.Access[i] = access{Type: g.kind, Class: g.class, Name: g.name, Actions: g.granted}
+		if g.granted == nil {
+			c.Access[i].Actions = []string{}
+		}
+	}
+	token, err := snap.signer.sign(c, now)
+	if err != nil {
+		return nil, fmt.Errorf("signing the token: %w", err)
+	}
+	answer := &tokenResponse{AccessToken: token, Token: token, ExpiresIn: max(clientMinimum, exp-iat)}
+	if q.grantType != "" {
+		granted := grantedScopes(grants)
+		answer.Scope = &granted
+	}
+	if answer.RefreshToken, err = s.refreshToken(ctx, snap, who, q); err != nil {
+		return nil, err
+	}
+	rec.granted(grants, c)
+	return answer, nil
+}
+
+// grantedScopes is the scope of an OAuth2 answer: what was granted, of what was
+// asked.
+func grantedScopes(grants []grant) string {
+	var out []string
+	for _, g := range grants {
+		if len(g.granted) > 0 {
+			out = append(out, scope{g.kind, g.class, g.name, g.granted}.String())
+		}
+	}
+	return strings.Join(out, " ")
+}

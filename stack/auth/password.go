@@ -1,0 +1,131 @@
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/sync/semaphore"
+)
+
+const (
+	// verifiedFor is how long a proven password is believed without hashing.
+	// Docker asks for a token on every command.
+	verifiedFor     = 5 * time.Minute
+	verifiedEntries = 1 << 16
+	// hashQueue is how many requests may wait for their turn to hash.
+	hashQueue = 256
+	hashWait  = 10 * time.Second
+)
+
+// errBusy means that too many passwords are waiting to be hashed.
+var errBusy = errors.New("too many logins at once")
+
+// verifier checks passwords against bcrypt hashes: at most one hash per core at
+// a time, and none at all for a credential that was proven a moment ago.
+type verifier struct {
+	now      func() time.Time
+	key      []byte // of the HMAC; random per process, so a dump of memory shows no reusable hashes
+	verified *lru.Cache[credential, time.Time]
+	slots    *semaphore.Weighted
+	waiting  atomic.Int64
+	observe  func(time.Duration) // how long a hash took
+}
+
+// credential stands for (account, hash, password). As the hash is part of it, a
+// changed password is another credential and the old one is never found again.
+type credential [sha256.Size]byte
+
+func newVerifier(now func() time.Time) *verifier {
+	cache, err := lru.New[credential, time.Time](verifiedEntries)
+	if err != nil {
+		panic(err) // the size is a positive constant
+	}
+	key := make([]byte, 32)
+	rand.Read(key) // never fails (crypto/rand)
+	return &verifier{
+		now: now, key: key, verified: cache,
+		slots:   semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
+		observe: func(time.Duration) {},
+	}
+}
+
+func (v *verifier) credential(account string, hash []byte, password string) credential {
+	mac := hmac.New(sha256.New, v.key)
+	for _, part := range [][]byte{[]byte(account), hash, []byte(password)} {
+		var size [8]byte
+		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
+		mac.Write(size[:])
+		mac.Write(part)
+	}
+	return credential(mac.Sum(nil))
+}
+
+// known reports whether this credential was proven in the last minutes.
+func (v *verifier) known(c credential) bool {
+	until, ok := v.verified.Get(c)
+	return ok && v.now().Before(until)
+}
+
+// check hashes password and compares. Its error is errBusy. The time of a failure depends on dearest only,
+// the highest cost of any account, and not on the account or its hash: bcrypt's
+// work doubles with each step of cost, so cost c followed by dummies of cost
+// c, c+1, … dearest-1 adds up to cost dearest.
+func (v *verifier) check(ctx context.Context, c credential, hash []byte, password string, dearest int) (bool, error) {
+	if v.waiting.Add(1) > hashQueue {
+		v.waiting.Add(-1)
+		return false, errBusy
+	}
+	defer v.waiting.Add(-1)
+	// A cancelled request does not get its core back, so let it finish and be
+	// remembered: the client will come again.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hashWait)
+	defer cancel()
+	if v.slots.Acquire(ctx, 1) != nil {
+		return false, errBusy
+	}
+	defer v.slots.Release(1)
+	start := time.Now()
+	ok := compare(hash, password, dearest)
+	v.observe(time.Since(start))
+	if ok {
+		v.verified.Add(c, v.now().Add(verifiedFor))
+	}
+	return ok, nil
+}
+
+// compare never accepts what bcrypt cannot parse. Like docker_auth's it ignores
+// what follows the 72nd byte of a password.
+func compare(hash []byte, password string, dearest int) bool {
+	cost, err := bcrypt.Cost(hash)
+	if err == nil && bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil {
+		return true
+	}
+	if err != nil { // no such account, or no usable hash
+		burn(dearest, password)
+		return false
+	}
+	for ; cost < dearest; cost++ {
+		burn(cost, password)
+	}
+	return false
+}
+
+// burn does the work of one comparison at the given cost.
+func burn(cost int, password string) {
+	bcrypt.CompareHashAndPassword(dummyHash(cost), []byte(password))
+}
+
+// dummyHash is a well-formed hash that no known password has.
+func dummyHash(cost int) []byte {
+	return fmt.Appendf(nil, "$2a$%02d$%s", cost, "....................../..............................")
+}
