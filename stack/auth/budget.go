@@ -35,8 +35,8 @@ type budgetKey struct {
 	account string
 }
 
-// bucket is a token bucket that holds when it was full last, in effect: each
-// failure moves full on by one refill.
+// bucket is a token bucket, kept as the time at which it will be full again:
+// each failure moves that on by one refill.
 type bucket struct{ full time.Time }
 
 const anyAccount = "\xff"
@@ -73,7 +73,8 @@ func (b *budget) take(addr netip.Addr, account string) (wait time.Duration, give
 
 func (b *budget) wait(k budgetKey, now time.Time, burst int, refill time.Duration) time.Duration {
 	e, _ := b.entries.Peek(k)
-	return e.full.Add(refill).Sub(now) - time.Duration(burst)*refill
+	used := max(0, e.full.Sub(now))
+	return used + refill - time.Duration(burst)*refill
 }
 
 func (b *budget) move(k budgetKey, now time.Time, by time.Duration) {
