@@ -95,7 +95,7 @@ func (v *verifier) check(ctx context.Context, c credential, hash []byte, passwor
 	}
 	defer v.slots.Release(1)
 	start := time.Now()
-	ok := compare(hash, password, dearest)
+	ok := compareWith(hash, password, dearest, func(cost int) { burn(cost, password) })
 	v.observe(time.Since(start))
 	if ok {
 		v.verified.Add(c, v.now().Add(verifiedFor))
@@ -103,19 +103,20 @@ func (v *verifier) check(ctx context.Context, c credential, hash []byte, passwor
 	return ok, nil
 }
 
-// compare never accepts what bcrypt cannot parse. Like docker_auth's it ignores
-// what follows the 72nd byte of a password.
-func compare(hash []byte, password string, dearest int) bool {
+// compareWith compares and, on a failure, burns the difference to the dearest
+// hash. It never accepts what bcrypt cannot parse. Like docker_auth's library
+// it ignores what follows the 72nd byte of a password.
+func compareWith(hash []byte, password string, dearest int, burn func(cost int)) bool {
 	cost, err := bcrypt.Cost(hash)
-	if err == nil && bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil {
-		return true
-	}
 	if err != nil { // no such account, or no usable hash
-		burn(dearest, password)
+		burn(dearest)
 		return false
 	}
+	if bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil {
+		return true
+	}
 	for ; cost < dearest; cost++ {
-		burn(cost, password)
+		burn(cost)
 	}
 	return false
 }
