@@ -114,6 +114,7 @@ func connect(path string, conns int, params string) (*sql.DB, error) {
 }
 
 // Close waits for running calls and lets the next process open the database.
+// Closing again does nothing.
 func (s *SQLite) Close() error {
 	var errs []error
 	// Who closes last moves the log into the database, and readers may not.
@@ -124,7 +125,9 @@ func (s *SQLite) Close() error {
 		errs = append(errs, s.writer.Close())
 	}
 	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
+		if err := s.lock.Close(); !errors.Is(err, fs.ErrClosed) {
+			errs = append(errs, err)
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return s.wrap("closing", err)
