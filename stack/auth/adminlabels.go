@@ -84,4 +84,3 @@ func tidyLabels(labels map[string][]string) map[string][]string {
 	}
 	return out
 }
-
