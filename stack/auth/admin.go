@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"regctl/stack/auth/store"
 )
 
 // maxAdminBody bounds a request of the admin API; the largest sensible one is a
@@ -117,20 +115,3 @@ func answer(w http.ResponseWriter, status int, body any) {
 
 // callerKey holds, in an operation's context, who asked for it.
 type callerKey struct{}
-
-// note is what the audit log says of a change: what was done about which
-// account.
-type note struct{ account, what string }
-
-// change changes the store and notes it. The note is read when edit has run.
-func (a *admin) change(ctx context.Context, n *note, edit func(store.State) (store.Change, error)) error {
-	if err := a.Change(ctx, edit); err != nil {
-		return err
-	}
-	rec := &Record{Time: a.now(), Outcome: Changed, Reason: n.what, Account: n.account}
-	if caller, ok := ctx.Value(callerKey{}).(string); ok {
-		rec.Client, rec.Via = caller, "admin socket"
-	}
-	a.audit.write(rec)
-	return nil
-}

@@ -219,16 +219,6 @@ func (a *admin) removeRule(ctx context.Context, in RuleSeq) (RuleInfo, error) {
 	return RuleInfo{r, SourceStore}, err
 }
 
-// describeRule tells a rule for the audit log and for messages.
-func describeRule(r store.Rule) string {
-	actions := "denies"
-	if len(r.Actions) > 0 {
-		actions = strings.Join(r.Actions, ",")
-	}
-	parts := append([]string{fmt.Sprintf("%d %s", r.Seq, DescribeMatch(r.Match)), actions}, describeWindow(r.Window)...)
-	return strings.Join(parts, "; ")
-}
-
 // DescribeMatch writes conditions the way acl add reads them: name=prod/*,
 // separated by spaces; "everything" if there are none.
 func DescribeMatch(m store.Match) string {

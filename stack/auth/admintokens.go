@@ -173,11 +173,3 @@ func (r Revocation) selector() (func(TokenInfo) bool, error) {
 		return nil, usage("want an id, a user and the name of a token, or a user and all")
 	}
 }
-
-func describeToken(t store.Token) string {
-	scopes := "no scopes of its own"
-	if len(t.Scopes) > 0 {
-		scopes = "scopes " + strings.Join(t.Scopes, " ")
-	}
-	return strings.Join(append([]string{t.ID + " " + t.Name, scopes}, describeWindow(t.Window)...), "; ")
-}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"regctl/stack/auth/store"
@@ -304,29 +303,4 @@ func setIf[T any](field *T, value *T) {
 	if value != nil {
 		*field = *value
 	}
-}
-
-// describeUser tells the state of an account for the audit log.
-func describeUser(u store.User) string {
-	var parts []string
-	for _, key := range slices.Sorted(maps.Keys(u.Labels)) {
-		parts = append(parts, "label "+key+"="+strings.Join(u.Labels[key], ","))
-	}
-	if len(parts) == 0 {
-		parts = []string{"no labels"}
-	}
-	if u.Disabled {
-		parts = append(parts, "disabled")
-	}
-	return strings.Join(append(parts, describeWindow(u.Window)...), "; ")
-}
-
-func describeWindow(w store.Window) (parts []string) {
-	if !w.NotBefore.IsZero() {
-		parts = append(parts, "not before "+stamp(w.NotBefore))
-	}
-	if !w.Expires.IsZero() {
-		parts = append(parts, "expires "+stamp(w.Expires))
-	}
-	return parts
 }
