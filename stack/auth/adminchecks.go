@@ -92,12 +92,16 @@ func checkActions(actions []string) error {
 	return nil
 }
 
-// checkTokenScopes refuses scopes that grant nothing.
+// checkTokenScopes refuses scopes that cannot be read and those that grant
+// nothing.
 func checkTokenScopes(scopes []string) error {
-	if _, err := parseLimits(scopes); err != nil {
-		return usage(err.Error())
-	}
 	for _, text := range scopes {
+		var rule *RuleError
+		if _, err := parseLimits([]string{text}); errors.As(err, &rule) {
+			return usage(fmt.Sprintf("scope %q: %s", text, rule.Msg))
+		} else if err != nil {
+			return usage(err.Error())
+		}
 		sc, err := parseScope(text)
 		if err == nil {
 			err = checkActions(sc.actions)
