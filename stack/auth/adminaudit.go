@@ -44,6 +44,9 @@ func (a *admin) searchAudit(ctx context.Context, in AuditSearch) ([]json.RawMess
 		}
 		q.Outcomes = append(q.Outcomes, string(o))
 	}
+	if err := a.audit.sync(ctx); err != nil { // who asks wants to see what just happened
+		return nil, err
+	}
 	rows, err := a.store.SearchAudit(ctx, q)
 	if err != nil {
 		return nil, err
