@@ -113,7 +113,7 @@ type auditLog struct {
 	records chan *Record
 	stop    chan struct{} // closed by Close
 	done    chan struct{} // closed when all is written
-	broken  atomic.Bool // the last batch was not written
+	broken  atomic.Bool   // the last batch was not written
 
 	closing sync.Once
 }
