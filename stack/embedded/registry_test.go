@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -175,7 +176,14 @@ func upload(t *testing.T, s *stack, token string, header http.Header) *http.Resp
 
 func TestTwoRegistries(t *testing.T) {
 	t.Parallel()
-	first, second := start(t, nil), start(t, nil)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := start(t, nil), start(t, func(o *Options) { o.Listener = ln })
+	if second.addr != ln.Addr().String() {
+		t.Errorf("the second serves at %s, not on its listener", second.addr)
+	}
 	image, _ := randomImage(t)
 	if err := remote.Write(parse(t, first.addr+"/app:1"), image, remote.WithAuth(alice)); err != nil {
 		t.Fatal(err)
@@ -183,7 +191,7 @@ func TestTwoRegistries(t *testing.T) {
 	if _, err := remote.Get(parse(t, first.addr+"/app:1"), remote.WithAuth(alice)); err != nil {
 		t.Error(err)
 	}
-	_, err := remote.Get(parse(t, second.addr+"/app:1"), remote.WithAuth(alice))
+	_, err = remote.Get(parse(t, second.addr+"/app:1"), remote.WithAuth(alice))
 	wantStatus(t, err, http.StatusNotFound, "")
 }
 

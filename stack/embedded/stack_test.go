@@ -11,7 +11,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -109,7 +108,7 @@ func (i *issuer) encode(part any) string {
 // stack is a running one.
 type stack struct {
 	url    string
-	addr   string // host:port of the listener
+	addr   string // 127.0.0.1:port
 	dir    string
 	issuer *issuer
 	cancel context.CancelFunc
@@ -133,21 +132,17 @@ func start(t testing.TB, change func(*Options)) *stack {
 	if change != nil {
 		change(&opts)
 	}
-	ln, err := net.Listen("tcp", opts.Listen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts.Listener = ln
 	ctx, cancel := context.WithCancel(context.Background())
 	ready := make(chan string, 1)
 	opts.Ready = func(url string) { ready <- url }
-	s := &stack{addr: ln.Addr().String(), dir: opts.Dir, issuer: issuer, cancel: cancel, done: make(chan error, 1)}
+	s := &stack{dir: opts.Dir, issuer: issuer, cancel: cancel, done: make(chan error, 1)}
 	go func() { s.done <- Run(ctx, opts); close(s.done) }()
 	select {
 	case s.url = <-ready:
 	case err := <-s.done:
 		t.Fatalf("Run ended before it was ready: %v", err)
 	}
+	s.addr = "127.0.0.1" + s.url[strings.LastIndexByte(s.url, ':'):]
 	t.Cleanup(func() {
 		cancel()
 		if err := <-s.done; err != nil {
