@@ -111,14 +111,15 @@ type auditLog struct {
 	log     *slog.Logger
 	path    atomic.Pointer[string]
 	records chan *Record
-	done    chan struct{}
-	broken  atomic.Bool // the last batch was not written
+	stop    chan struct{} // closed by Close
+	done    chan struct{} // closed when all is written
+	broken  atomic.Bool   // the last batch was not written
 
 	closing sync.Once
 }
 
 func openAuditLog(path string, st store.Store, log *slog.Logger) (*auditLog, error) {
-	a := &auditLog{store: st, log: log, records: make(chan *Record, auditBatch), done: make(chan struct{})}
+	a := &auditLog{store: st, log: log, records: make(chan *Record, auditBatch), stop: make(chan struct{}), done: make(chan struct{})}
 	if err := a.Reopen(path); err != nil {
 		return nil, err
 	}
@@ -144,35 +145,63 @@ func openAudit(path string) (*os.File, error) {
 }
 
 // write queues a record; it waits when the disk does not keep up.
-func (a *auditLog) write(rec *Record) { a.records <- rec }
+func (a *auditLog) write(rec *Record) {
+	select {
+	case a.records <- rec:
+	case <-a.stop: // a request that outlived the server
+	}
+}
 
-// Close writes out what is queued. No write may follow.
+// Close writes out what is queued.
 func (a *auditLog) Close() error {
-	a.closing.Do(func() { close(a.records) })
+	a.closing.Do(func() { close(a.stop) })
 	<-a.done
 	return nil
 }
 
 func (a *auditLog) run() {
 	defer close(a.done)
-	for first := range a.records {
-		batch := append(make([]*Record, 0, 64), first)
-		for timer := time.After(auditDelay); len(batch) < auditBatch; {
-			select {
-			case rec, open := <-a.records:
-				if open {
-					batch = append(batch, rec)
-					continue
-				}
-			case <-timer:
+	for {
+		select {
+		case first := <-a.records:
+			a.record(a.collect(first, time.After(auditDelay)))
+		case <-a.stop:
+			for len(a.records) > 0 {
+				a.record(a.collect(<-a.records, nil))
 			}
-			break
+			return
 		}
-		err := a.flush(batch)
-		a.broken.Store(err != nil)
-		if err != nil {
-			a.log.Error("audit records lost", "records", len(batch), "error", err)
+	}
+}
+
+// collect gathers what comes after first until the time is over, the batch is
+// full, or the log is closed and nothing is left.
+func (a *auditLog) collect(first *Record, over <-chan time.Time) []*Record {
+	batch := append(make([]*Record, 0, 64), first)
+	for len(batch) < auditBatch {
+		select {
+		case rec := <-a.records:
+			batch = append(batch, rec)
+			continue
+		default:
 		}
+		select {
+		case rec := <-a.records:
+			batch = append(batch, rec)
+		case <-over:
+			return batch
+		case <-a.stop:
+			return batch
+		}
+	}
+	return batch
+}
+
+func (a *auditLog) record(batch []*Record) {
+	err := a.flush(batch)
+	a.broken.Store(err != nil)
+	if err != nil {
+		a.log.Error("audit records lost", "records", len(batch), "error", err)
 	}
 }
 

@@ -2,11 +2,17 @@ package auth
 
 import (
 	"crypto/tls"
+	"fmt"
+	"io"
 	"net/netip"
+	"os"
 	"time"
 
 	"regctl/stack/auth/store"
 )
+
+// maxConfigSize bounds the configuration file; 8 MiB are some 50,000 users.
+const maxConfigSize = 8 << 20
 
 // Config is a checked configuration: docker_auth's keys that we support, and
 // our own. A nil section was not configured.
@@ -18,6 +24,9 @@ type Config struct {
 	Store  *StoreConfig // ours
 	Audit  AuditConfig  // ours
 
+	// Compat says that the file was loaded with --compat, so that ACL may have
+	// malformed globs: compile it with IgnoreBadGlobs.
+	Compat bool
 	// Warnings are what --compat let pass and what is ignored, for the log.
 	Warnings []string
 	// Files are all files that the configuration was read from, itself first;
@@ -35,7 +44,10 @@ type ServerConfig struct {
 
 	RealIPHeader string
 	RealIPPos    int
-	// TrustedProxies may set RealIPHeader; from other peers it is ignored.
+	// TrustedProxies may set RealIPHeader; from other peers it is ignored. When
+	// the key is absent they are the loopback and private networks (RFC 1918,
+	// RFC 4193): a proxy on the same host or network keeps working, and a
+	// client from the internet cannot forge its address.
 	TrustedProxies []netip.Prefix // ours
 
 	MetricsAddr string // ours; "" = off
@@ -77,4 +89,49 @@ type StoreConfig struct {
 // AuditConfig says where decisions are logged.
 type AuditConfig struct {
 	File string // "" = none, "-" = standard output
+}
+
+// LoadOptions change what LoadConfig accepts and how it reads dates.
+type LoadOptions struct {
+	// Compat accepts with a warning what docker_auth accepts although it opens
+	// the registry or cannot work.
+	Compat bool
+	// Location is where dates without a zone are meant; nil is time.Local.
+	Location *time.Location
+}
+
+// LoadConfig reads and checks the configuration file at path, and the
+// certificates and keys that it names. Relative paths are relative to the
+// working directory. An error is for the operator: in docker_auth's words, with
+// the file and, where there is one, the line.
+func LoadConfig(path string, opts LoadOptions) (*Config, error) {
+	data, err := readConfig(path)
+	if err != nil {
+		return nil, fmt.Errorf("could not read %s: %w", path, err)
+	}
+	file, err := parseConfig(path, data)
+	if err != nil {
+		return nil, fmt.Errorf("could not parse config: %w", err)
+	}
+	c := newChecker(path, data, opts)
+	if err := c.check(file); err != nil {
+		return nil, fmt.Errorf("invalid config: %w", err)
+	}
+	if err := c.loadKeys(&file.v); err != nil {
+		return nil, err
+	}
+	return c.config(), nil
+}
+
+func readConfig(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxConfigSize+1))
+	if err == nil && len(data) > maxConfigSize {
+		err = fmt.Errorf("larger than %d MiB", maxConfigSize>>20)
+	}
+	return data, err
 }

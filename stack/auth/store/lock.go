@@ -41,3 +41,15 @@ func lockFile(path string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// unlockFile ends the lock before it closes the file: a child process between
+// fork and exec still shares the file, and would keep the lock for that time.
+// Unlocking again does nothing.
+func unlockFile(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_UN)
+	closeErr := f.Close()
+	if errors.Is(closeErr, os.ErrClosed) {
+		return nil
+	}
+	return errors.Join(err, closeErr)
+}

@@ -52,31 +52,13 @@ func OpenSQLite(path string, opts ...SQLiteOption) (*SQLite, error) {
 }
 
 func (s *SQLite) open() error {
-	// SQLite would create the file with 0644; -wal and -shm take its mode.
-	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	switch {
-	case err == nil:
-		f.Close()
-	case !errors.Is(err, fs.ErrExist):
-		return err
-	}
-	// Two links to one database must lead to one lock.
-	path, err := filepath.EvalSymlinks(s.path)
-	if err == nil {
-		path, err = filepath.Abs(path)
-	}
+	path, err := createFile(s.path)
 	if err != nil {
 		return err
-	}
-	if info, err := os.Stat(path); err != nil {
-		return err
-	} else if !info.Mode().IsRegular() {
-		return errors.New("is not a regular file")
 	}
 	if s.lock, err = lockFile(path + ".lock"); err != nil {
 		return err
 	}
-
 	// synchronous=FULL syncs the log at each commit, which WAL mode otherwise
 	// leaves to checkpoints (SQLite: PRAGMA synchronous).
 	if s.writer, err = connect(path, 1, "_txlock=immediate&_synchronous=FULL"); err != nil {
@@ -97,6 +79,30 @@ func (s *SQLite) open() error {
 		return fmt.Errorf("the file system has no shared memory for a write-ahead log (journal mode stays %s)", mode)
 	}
 	return nil
+}
+
+// createFile makes an empty database if there is none, and returns the absolute
+// path without links: two links to one database must lead to one lock.
+func createFile(path string) (string, error) {
+	// SQLite would create it with 0644; -wal and -shm take its mode.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return "", err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", errors.New("is not a regular file")
+	}
+	return filepath.Abs(path)
 }
 
 // connect returns a pool of at most conns connections, none opened yet. The
@@ -125,9 +131,7 @@ func (s *SQLite) Close() error {
 		errs = append(errs, s.writer.Close())
 	}
 	if s.lock != nil {
-		if err := s.lock.Close(); !errors.Is(err, fs.ErrClosed) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, unlockFile(s.lock))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return s.wrap("closing", err)

@@ -1,0 +1,56 @@
+// Command bench measures regctl and prints a table in Markdown. Every speed is a
+// ratio to a reference measured in the same run, so that the table means the
+// same on another machine.
+//
+//	go build -o bin/regctl ./cmd/regctl && go run ./cmd/bench bin/regctl
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"text/tabwriter"
+)
+
+// row is a line of the table.
+type row struct{ what, bar, measured string }
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == bareArg {
+		serveBare()
+		return
+	}
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: bench PATH-OF-REGCTL")
+		os.Exit(2)
+	}
+	rows, err := measure(os.Args[1])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', 0)
+	fmt.Fprintf(w, "| what\t | bar\t | measured\t |\n|---\t|---\t|---\t|\n")
+	for _, r := range rows {
+		fmt.Fprintf(w, "| %s\t | %s\t | %s\t |\n", r.what, r.bar, r.measured)
+	}
+	w.Flush()
+	fmt.Printf("\n%s, %s/%s, %d cores shared by server and load.\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+}
+
+func measure(regctl string) ([]row, error) {
+	dir, err := os.MkdirTemp("", "regctl-bench")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	var rows []row
+	for _, m := range []func(regctl, dir string) ([]row, error){measureTokens, measureDecisions, measureMemory, measureReady} {
+		some, err := m(regctl, dir)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, some...)
+	}
+	return rows, nil
+}
