@@ -50,8 +50,8 @@ func listenAdmin(path string) (net.Listener, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(private)
-	made := filepath.Join(private, name)
-	addr, release, err := socketAddr(made)
+	made := filepath.Join(private, "s")
+	addr, release, err := shortAddr(private, "/s")
 	if err != nil {
 		return nil, err
 	}
@@ -99,24 +99,22 @@ func nobodyAnswers(path string) error {
 	}
 }
 
-// socketAddr returns an address for the socket path. A path that is too long
-// for one is reached through a descriptor of its directory, until release is
-// called.
-func socketAddr(path string) (addr *net.UnixAddr, release func(), err error) {
-	if len(path) <= maxSocketPath {
-		return &net.UnixAddr{Name: path, Net: "unix"}, func() {}, nil
+// shortAddr returns an address for the socket path + rest. If that is too long
+// for one, it leads through a descriptor of path, until release is called.
+func shortAddr(path, rest string) (addr *net.UnixAddr, release func(), err error) {
+	if len(path+rest) <= maxSocketPath {
+		return &net.UnixAddr{Name: path + rest, Net: "unix"}, func() {}, nil
 	}
-	dir, name := filepath.Split(path)
-	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, nil, fmt.Errorf("opening %s: %w", dir, err)
+		return nil, nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	short := fmt.Sprintf("/proc/self/fd/%d/%s", fd, name)
+	short := fmt.Sprintf("/proc/self/fd/%d%s", fd, rest)
 	return &net.UnixAddr{Name: short, Net: "unix"}, func() { unix.Close(fd) }, nil
 }
 
 func dialSocket(ctx context.Context, path string) (net.Conn, error) {
-	addr, release, err := socketAddr(path)
+	addr, release, err := shortAddr(path, "")
 	if err != nil {
 		return nil, err
 	}
