@@ -60,7 +60,7 @@ func openStore(cfg *StoreConfig) (store.Store, error) {
 	if cfg == nil {
 		return nil, nil
 	}
-	return nil, nil
+	return store.OpenSQLite(cfg.SQLite)
 }
 
 // runner is a running server with its listeners.

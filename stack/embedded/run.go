@@ -23,6 +23,7 @@ type Options struct {
 	Listener net.Listener
 	Listen   string
 	TLS      *tls.Config // nil: plain HTTP, on loopback addresses only
+	CAFile   string      // the CA that clients need to trust, told in Running; empty: a public one
 	// AcceptPlainHTTP allows plain HTTP on other addresses: everybody on the way
 	// can read passwords and tokens.
 	AcceptPlainHTTP bool
@@ -86,6 +87,9 @@ func Run(ctx context.Context, opts Options) error {
 	go func() { failed <- srv.serve(ln) }()
 	if err := at.probe(ctx); err != nil {
 		return errors.Join(fmt.Errorf("the first request to ourselves: %w", err), srv.stop(0))
+	}
+	if err := (Running{at.url, at.dial, opts.Service, opts.CAFile}).write(opts.Dir); err != nil {
+		return errors.Join(err, srv.stop(0))
 	}
 	if opts.Ready != nil {
 		opts.Ready(at.url)
