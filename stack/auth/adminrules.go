@@ -1,0 +1,241 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"regctl/stack/auth/store"
+)
+
+// RuleInfo is a rule as the admin API shows it. The configuration's rules have
+// a numbering of their own.
+type RuleInfo struct {
+	store.Rule
+	Source Source `json:"source"`
+}
+
+// NewRule is a rule to add. Without Seq it comes last. Actions nil is an error:
+// a rule that denies says so with an empty list.
+type NewRule struct {
+	Seq     *int64      `json:"seq,omitempty"`
+	Match   store.Match `json:"match"`
+	Actions []string    `json:"actions"`
+	Comment string      `json:"comment,omitempty"`
+	store.Window
+}
+
+// RuleEdit is a change of a rule. What is nil stays; Match replaces all
+// conditions. Clear names fields to empty first: comment, expires, not_before.
+type RuleEdit struct {
+	Seq       int64        `json:"seq"`
+	Clear     []string     `json:"clear,omitempty"`
+	Match     *store.Match `json:"match,omitempty"`
+	Actions   *[]string    `json:"actions,omitempty"`
+	Comment   *string      `json:"comment,omitempty"`
+	NotBefore *time.Time   `json:"not_before,omitempty"`
+	Expires   *time.Time   `json:"expires,omitempty"`
+}
+
+// RuleMove gives a rule another number, and so another place.
+type RuleMove struct {
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+}
+
+// RuleSeq is the input of operations on one rule.
+type RuleSeq struct {
+	Seq int64 `json:"seq"`
+}
+
+// seqStep is the distance of a rule that is added last, so that others find
+// room between.
+const seqStep = 10
+
+func (a *admin) listRules(context.Context, nothing) ([]RuleInfo, error) {
+	snap := a.current.Load()
+	all := []RuleInfo{}
+	for _, r := range snap.cfg.ACL {
+		all = append(all, RuleInfo{r, SourceConfig})
+	}
+	for _, r := range sortedRules(snap.state.Rules) {
+		all = append(all, RuleInfo{r, SourceStore})
+	}
+	return all, nil
+}
+
+func (a *admin) addRule(ctx context.Context, in NewRule) (RuleInfo, error) {
+	r := store.Rule{Match: in.Match, Actions: slices.Compact(slices.Clone(in.Actions)), Comment: in.Comment, Window: in.Window}
+	if err := checkRule(r); err != nil {
+		return RuleInfo{}, err
+	}
+	if err := checkWindow(r.Window, a.now()); err != nil {
+		return RuleInfo{}, err
+	}
+	var n note
+	err := a.change(ctx, &n, func(state store.State) (store.Change, error) {
+		if in.Seq == nil {
+			r.Seq = nextSeq(state.Rules)
+		} else {
+			r.Seq = *in.Seq
+		}
+		n.what = "rule added: " + describeRule(r)
+		if err := freeSeq(state, r.Seq); err != nil {
+			return store.Change{}, err
+		}
+		return store.Change{PutRules: []store.Rule{r}}, nil
+	})
+	return RuleInfo{r, SourceStore}, err
+}
+
+func nextSeq(rules map[int64]store.Rule) int64 {
+	var last int64
+	for seq := range rules {
+		last = max(last, seq)
+	}
+	return last - last%seqStep + seqStep
+}
+
+func freeSeq(state store.State, seq int64) error {
+	if seq < 0 || seq > maxSeq {
+		return usage(fmt.Sprintf("seq %d: want a number from 0 to %d", seq, maxSeq))
+	}
+	if taken, exists := state.Rules[seq]; exists {
+		return conflict(fmt.Sprintf("rule %d exists already (%s)", seq, describeRule(taken)),
+			"take another --seq, or change the rule: regctl acl set, regctl acl move")
+	}
+	return nil
+}
+
+// checkRule checks what compiling the access list does not.
+func checkRule(r store.Rule) error {
+	if err := checkActions(r.Actions); err != nil {
+		return err
+	}
+	for _, pattern := range patterns(r.Match) {
+		if len(pattern) > maxPattern {
+			return usage(fmt.Sprintf("match: a pattern is longer than %d bytes", maxPattern))
+		}
+		if !printable(pattern) {
+			return usage(fmt.Sprintf("match %q: only printable characters are allowed", pattern))
+		}
+	}
+	return checkComment(r.Comment)
+}
+
+// patterns lists all texts of m.
+func patterns(m store.Match) (texts []string) {
+	for _, p := range []*string{m.Account, m.Type, m.Name, m.Service, m.IP} {
+		if p != nil {
+			texts = append(texts, *p)
+		}
+	}
+	for key, p := range m.Labels {
+		texts = append(texts, key, p)
+	}
+	return texts
+}
+
+func storedRule(state store.State, seq int64) (store.Rule, error) {
+	r, ok := state.Rules[seq]
+	if !ok {
+		return store.Rule{}, notFound(fmt.Sprintf("no rule %d", seq), "list them: regctl acl list")
+	}
+	return r, nil
+}
+
+func (a *admin) setRule(ctx context.Context, in RuleEdit) (RuleInfo, error) {
+	var r store.Rule
+	var n note
+	err := a.change(ctx, &n, func(state store.State) (_ store.Change, err error) {
+		if r, err = storedRule(state, in.Seq); err != nil {
+			return store.Change{}, err
+		}
+		if err := in.apply(&r); err != nil {
+			return store.Change{}, err
+		}
+		if in.Expires != nil || in.NotBefore != nil {
+			if err := checkWindow(r.Window, a.now()); err != nil {
+				return store.Change{}, err
+			}
+		}
+		n.what = "rule changed: " + describeRule(r)
+		return store.Change{PutRules: []store.Rule{r}}, checkRule(r)
+	})
+	return RuleInfo{r, SourceStore}, err
+}
+
+// apply changes r as e says.
+func (e RuleEdit) apply(r *store.Rule) error {
+	for _, field := range e.Clear {
+		switch field {
+		case "comment":
+			r.Comment = ""
+		case "expires":
+			r.Expires = time.Time{}
+		case "not_before":
+			r.NotBefore = time.Time{}
+		default:
+			return usage(fmt.Sprintf("clear %q: want comment, expires or not_before", field))
+		}
+	}
+	setIf(&r.Match, e.Match)
+	setIf(&r.Actions, e.Actions)
+	setIf(&r.Comment, e.Comment)
+	setIf(&r.NotBefore, e.NotBefore)
+	setIf(&r.Expires, e.Expires)
+	return nil
+}
+
+func (a *admin) moveRule(ctx context.Context, in RuleMove) (RuleInfo, error) {
+	var r store.Rule
+	n := note{what: fmt.Sprintf("rule %d moved to %d", in.From, in.To)}
+	err := a.change(ctx, &n, func(state store.State) (_ store.Change, err error) {
+		if r, err = storedRule(state, in.From); err != nil {
+			return store.Change{}, err
+		}
+		if err := freeSeq(state, in.To); err != nil {
+			return store.Change{}, err
+		}
+		r.Seq = in.To
+		return store.Change{DropRules: []int64{in.From}, PutRules: []store.Rule{r}}, nil
+	})
+	return RuleInfo{r, SourceStore}, err
+}
+
+func (a *admin) removeRule(ctx context.Context, in RuleSeq) (RuleInfo, error) {
+	var r store.Rule
+	var n note
+	err := a.change(ctx, &n, func(state store.State) (_ store.Change, err error) {
+		if r, err = storedRule(state, in.Seq); err != nil {
+			return store.Change{}, err
+		}
+		n.what = "rule removed: " + describeRule(r)
+		return store.Change{DropRules: []int64{in.Seq}}, nil
+	})
+	return RuleInfo{r, SourceStore}, err
+}
+
+// DescribeMatch writes conditions the way acl add reads them: name=prod/*,
+// separated by spaces; "everything" if there are none.
+func DescribeMatch(m store.Match) string {
+	var parts []string
+	for _, c := range []struct {
+		key     string
+		pattern *string
+	}{{"account", m.Account}, {"type", m.Type}, {"name", m.Name}, {"service", m.Service}, {"ip", m.IP}} {
+		if c.pattern != nil {
+			parts = append(parts, c.key+"="+*c.pattern)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(m.Labels)) {
+		parts = append(parts, "label."+key+"="+m.Labels[key])
+	}
+	if len(parts) == 0 {
+		return "everything"
+	}
+	return strings.Join(parts, " ")
+}
