@@ -142,9 +142,8 @@ func (o *serveOptions) serve(ctx context.Context, e *env, options embedded.Optio
 	return embedded.Run(ctx, options)
 }
 
-// firstRun gives an empty store its rules and an admin, and tells the password
-// before it is kept: a run that is killed in between leaves no account that
-// nobody can use.
+// firstRun gives an empty store its rules and an admin. Should the run be killed
+// before it tells the password, regctl user passwd sets another.
 func (o *serveOptions) firstRun(ctx context.Context, e *env, srv *auth.Server) error {
 	password := rand.Text()
 	made, err := auth.Bootstrap(ctx, srv, o.admin, password)

@@ -3,7 +3,6 @@ package auth
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -135,15 +134,17 @@ func hashNew(password, hash string) (string, error) {
 	return string(made), err
 }
 
-// bcryptHash is the form of a hash: version, cost, and 53 characters of salt and
-// sum. Package bcrypt ignores what follows them.
-var bcryptHash = regexp.MustCompile(`^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
+// hashLength is that of a bcrypt hash: version, cost, and 53 characters of salt
+// and sum. Package bcrypt ignores what follows them.
+const hashLength = 60
 
 func checkHash(hash string) error {
-	cost, err := bcrypt.Cost([]byte(hash))
-	switch {
-	case err != nil, !bcryptHash.MatchString(hash):
+	if !isBcrypt(hash) || len(hash) != hashLength {
 		return usage("password hash is not a bcrypt hash ($2a$, $2b$ or $2y$)")
+	}
+	switch cost, err := bcrypt.Cost([]byte(hash)); {
+	case err != nil:
+		return err
 	case cost > maxHashCost:
 		return usage(fmt.Sprintf("password hash has cost %d: each login would take seconds (at most %d)", cost, maxHashCost))
 	case bcrypt.CompareHashAndPassword([]byte(hash), nil) == nil:

@@ -111,6 +111,7 @@ type auditLog struct {
 	log     *slog.Logger
 	path    atomic.Pointer[string]
 	records chan *Record
+	syncs   chan chan struct{}
 	stop    chan struct{} // closed by Close
 	done    chan struct{} // closed when all is written
 	broken  atomic.Bool   // the last batch was not written
@@ -119,7 +120,7 @@ type auditLog struct {
 }
 
 func openAuditLog(path string, st store.Store, log *slog.Logger) (*auditLog, error) {
-	a := &auditLog{store: st, log: log, records: make(chan *Record, auditBatch), stop: make(chan struct{}), done: make(chan struct{})}
+	a := &auditLog{store: st, log: log, records: make(chan *Record, auditBatch), syncs: make(chan chan struct{}), stop: make(chan struct{}), done: make(chan struct{})}
 	if err := a.Reopen(path); err != nil {
 		return nil, err
 	}
@@ -152,6 +153,20 @@ func (a *auditLog) write(rec *Record) {
 	}
 }
 
+// sync returns when all that was written before it is in the file and the index.
+func (a *auditLog) sync(ctx context.Context) error {
+	written := make(chan struct{})
+	select {
+	case a.syncs <- written:
+	case <-a.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	<-written
+	return nil
+}
+
 // Close writes out what is queued.
 func (a *auditLog) Close() error {
 	a.closing.Do(func() { close(a.stop) })
@@ -165,12 +180,22 @@ func (a *auditLog) run() {
 		select {
 		case first := <-a.records:
 			a.record(a.collect(first, time.After(auditDelay)))
+		case written := <-a.syncs:
+			a.drain()
+			close(written)
 		case <-a.stop:
-			for len(a.records) > 0 {
-				a.record(a.collect(<-a.records, nil))
-			}
+			a.drain()
 			return
 		}
+	}
+}
+
+// drain writes what is queued now.
+func (a *auditLog) drain() {
+	over := make(chan time.Time)
+	close(over)
+	for len(a.records) > 0 {
+		a.record(a.collect(<-a.records, over))
 	}
 }
 

@@ -88,7 +88,9 @@ type StoreConfig struct {
 
 // AuditConfig says where decisions are logged.
 type AuditConfig struct {
-	File string // "" = none, "-" = standard error (the default)
+	// File is "" for nowhere, "-" for standard error. In a configuration file
+	// "none" is nowhere, and "-" the default.
+	File string
 }
 
 // LoadOptions change what LoadConfig accepts and how it reads dates.

@@ -56,6 +56,9 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
+	if opts.Auth == nil {
+		return errors.New("the auth server is not set")
+	}
 	if opts.Lock == nil {
 		lock, err := AcquireLock(opts.Dir)
 		if err != nil {
@@ -102,14 +105,25 @@ func Run(ctx context.Context, opts Options) error {
 	}
 }
 
+// Check says what is wrong with where o is to be served, before anything is
+// made: Run refuses the same.
+func (o Options) Check() error {
+	o, err := o.checked()
+	if err != nil || o.Listener != nil {
+		return err
+	}
+	addr, err := net.ResolveTCPAddr("tcp", o.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	return o.checkExposure(addr)
+}
+
 // checked returns o with its defaults, or what is wrong with it.
 func (o Options) checked() (Options, error) {
 	var err error
-	switch {
-	case o.Dir == "":
+	if o.Dir == "" {
 		return o, errors.New("the directory is not set")
-	case o.Auth == nil:
-		return o, errors.New("the auth server is not set")
 	}
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return o, err
