@@ -56,7 +56,7 @@ func (p *embeddedProbe) authServer(ctx context.Context) (string, error) {
 	case !s.Ready:
 		return "", errors.New(s.Problem)
 	}
-	return fmt.Sprintf("%d users, %d rules, %d tokens", s.Users, s.Rules, s.Tokens), nil
+	return fmt.Sprintf("users: %d, rules: %d, named tokens: %d", s.Users, s.Rules, s.Tokens), nil
 }
 
 func (p *embeddedProbe) registry(ctx context.Context) (string, error) {
