@@ -23,10 +23,13 @@ func run(ctx context.Context, args []string, e *env) int {
 
 func newRoot(e *env) *cobra.Command {
 	root := group("regctl", "a private Docker registry with its own users, rules and tokens",
+		newServeCmd(e),
+		newStatusCmd(e),
 		newUserCmd(e),
 		newACLCmd(e),
 		newTokenCmd(e),
 		newAuditCmd(e),
+		newAuthCmd(e),
 		newVersionCmd(e),
 		newCompletionCmd(e),
 	)

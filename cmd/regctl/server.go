@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -35,12 +36,9 @@ func must(err error) {
 	}
 }
 
-func (s *server) client() *auth.Client {
-	if s.socket != "" {
-		return auth.NewClient(s.socket)
-	}
-	return auth.NewClient(adminSocket(s.dir))
-}
+func (s *server) path() string { return cmp.Or(s.socket, adminSocket(s.dir)) }
+
+func (s *server) client() *auth.Client { return auth.NewClient(s.path()) }
 
 // call makes a command's run function of one that needs the server.
 func (s *server) call(f func(ctx context.Context, c *auth.Client, args []string) error) func(*cobra.Command, []string) error {

@@ -33,6 +33,7 @@ func (s *Server) AdminHandler() http.Handler {
 			Hint: "the server may be of another version: restart it"})
 	})
 	operation(mux, "status", a.status)
+	operation(mux, "probe", a.probe)
 	operation(mux, "user/list", a.listUsers)
 	operation(mux, "user/show", a.showUser)
 	operation(mux, "user/add", a.addUser)

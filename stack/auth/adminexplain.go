@@ -58,7 +58,7 @@ func (a *admin) testRules(_ context.Context, in RuleTest) (RuleTestResult, error
 	}
 	d := snap.decide(&q, now)
 	result.Rules = snap.explain(&q, now)
-	result.Until = earlier(result.Until, d.Until)
+	result.Until = sooner(result.Until, d.Until)
 	result.Granted, result.Denied = []string{}, []string{}
 	for _, action := range q.Actions {
 		if result.Refusal == "" && slices.Contains(d.Actions, action) {

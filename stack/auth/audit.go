@@ -128,7 +128,7 @@ func openAuditLog(path string, st store.Store, log *slog.Logger) (*auditLog, err
 	return a, nil
 }
 
-// Reopen directs later records to path: "" is nowhere, "-" standard output.
+// Reopen directs later records to path: "" is nowhere, "-" standard error.
 func (a *auditLog) Reopen(path string) error {
 	if path != "" && path != "-" {
 		f, err := openAudit(path)
@@ -257,7 +257,7 @@ func (a *auditLog) append(lines []byte) error {
 	case "":
 		return nil
 	case "-":
-		_, err := os.Stdout.Write(lines)
+		_, err := os.Stderr.Write(lines)
 		return err
 	default:
 		f, err := openAudit(path)

@@ -139,7 +139,7 @@ func (s *Server) byNamedToken(snap *snapshot, acct *account, id string, hash []b
 	s.uses.note(id, s.now())
 	return s.admit(&principal{
 		account: acct, via: "token " + t.Name,
-		limits: snap.limits[id], ends: earlier(acct.Expires, t.Expires),
+		limits: snap.limits[id], ends: sooner(acct.Expires, t.Expires),
 	})
 }
 
@@ -163,15 +163,7 @@ func (s *Server) byRefreshToken(snap *snapshot, q *tokenRequest) (*principal, er
 	q.account = t.User
 	acct := snap.accounts[t.User] // exists: the secret is bound to it
 	s.uses.note(id, s.now())
-	return s.admit(&principal{account: acct, via: "refresh", ends: earlier(acct.Expires, t.Expires)})
-}
-
-// earlier returns the earlier of two ends, of which zero is never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
+	return s.admit(&principal{account: acct, via: "refresh", ends: sooner(acct.Expires, t.Expires)})
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -68,7 +68,7 @@ type TokenConfig struct {
 	SigningCA *KeyPair // ours
 
 	Refresh           bool          // ours
-	RefreshExpiration time.Duration // ours; unused that long, a refresh token ends
+	RefreshExpiration time.Duration // ours; how long a refresh token lives
 }
 
 // StaticUser is an entry of the users section.
@@ -88,7 +88,9 @@ type StoreConfig struct {
 
 // AuditConfig says where decisions are logged.
 type AuditConfig struct {
-	File string // "" = none, "-" = standard output
+	// File is "" for nowhere, "-" for standard error. In a configuration file
+	// "none" is nowhere, and "-" the default.
+	File string
 }
 
 // LoadOptions change what LoadConfig accepts and how it reads dates.

@@ -132,7 +132,9 @@ func (c *checker) ours(file *section[configYAML]) error {
 		}
 		c.cfg.Store = &StoreConfig{SQLite: f.Store.v.Path}
 	}
-	c.cfg.Audit.File = f.Audit.v.File
+	if c.cfg.Audit.File = cmp.Or(f.Audit.v.File, "-"); c.cfg.Audit.File == "none" {
+		c.cfg.Audit.File = ""
+	}
 	if err := c.serverOurs(&f.Server); err != nil {
 		return err
 	}

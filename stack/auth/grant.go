@@ -30,7 +30,7 @@ func (s *Server) authorize(snap *snapshot, who *principal, q *tokenRequest) (gra
 		d := snap.decide(&query, now)
 		granted := who.limits.narrow(query, d.Actions, now)
 		if len(granted) > 0 {
-			until = earlier(until, d.Until)
+			until = sooner(until, d.Until)
 		}
 		grants = append(grants, grant{scope: sc, granted: granted, rule: d.Rule})
 	}
@@ -46,7 +46,7 @@ func (snap *snapshot) decide(q *Query, now time.Time) Decision {
 	}
 	second := snap.stored.Decide(q, now)
 	// A static rule that is about to begin will hide the stored ones.
-	second.Until = earlier(second.Until, first.Until)
+	second.Until = sooner(second.Until, first.Until)
 	return second
 }
 

@@ -31,7 +31,7 @@ func (s *Server) refreshToken(ctx context.Context, snap *snapshot, who *principa
 	t := store.Refresh{
 		ID: id, User: who.name, Service: q.service, ClientID: q.clientID,
 		Hash:    bindSecret(hash, who.account),
-		Created: now, Expires: earlier(now.Add(snap.cfg.Token.RefreshExpiration), who.ends),
+		Created: now, Expires: sooner(now.Add(snap.cfg.Token.RefreshExpiration), who.ends),
 	}
 	err := s.Change(ctx, func(state store.State) (store.Change, error) {
 		return store.Change{DropRefresh: surplus(state.Refresh, who.name, now), PutRefresh: []store.Refresh{t}}, nil

@@ -27,14 +27,21 @@ type RunOptions struct {
 	Ready func(net.Addr)
 }
 
+// ConfigError is a fault of the configuration, as opposed to one of the machine.
+type ConfigError struct{ Err error }
+
+func (e *ConfigError) Error() string { return e.Err.Error() }
+func (e *ConfigError) Unwrap() error { return e.Err }
+
 // Run serves the configuration at path until ctx ends, then finishes what is
-// under way and returns nil. When a file of the configuration changes it is
+// under way and returns nil. A configuration that cannot be used from the start
+// is a *ConfigError. When a file of the configuration changes it is
 // reloaded; a bad one is logged and the old one stays in force.
 func Run(ctx context.Context, path string, opts RunOptions) error {
 	w := newWatcher(path)
 	cfg, err := LoadConfig(path, opts.Load)
 	if err != nil {
-		return err
+		return &ConfigError{err}
 	}
 	w.watch(cfg.Files)
 	for _, text := range cfg.Warnings {
@@ -60,7 +67,7 @@ func openStore(cfg *StoreConfig) (store.Store, error) {
 	if cfg == nil {
 		return nil, nil
 	}
-	return nil, nil
+	return store.OpenSQLite(cfg.SQLite)
 }
 
 // runner is a running server with its listeners.

@@ -43,7 +43,11 @@ func newSnapshot(cfg *Config, state store.State, now time.Time) (*snapshot, erro
 	if s.signer, err = newSigner(&cfg.Token, now); err != nil {
 		return nil, err
 	}
-	if s.static, err = CompileACL(cfg.ACL); err != nil {
+	var options []CompileOption
+	if cfg.Compat {
+		options = append(options, IgnoreBadGlobs)
+	}
+	if s.static, err = CompileACL(cfg.ACL, options...); err != nil {
 		return nil, fmt.Errorf("acl: %w", err)
 	}
 	if s.stored, err = CompileACL(sortedRules(state.Rules)); err != nil {

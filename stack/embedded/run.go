@@ -23,6 +23,7 @@ type Options struct {
 	Listener net.Listener
 	Listen   string
 	TLS      *tls.Config // nil: plain HTTP, on loopback addresses only
+	CAFile   string      // the CA that clients need to trust, told in Running; empty: a public one
 	// AcceptPlainHTTP allows plain HTTP on other addresses: everybody on the way
 	// can read passwords and tokens.
 	AcceptPlainHTTP bool
@@ -54,6 +55,9 @@ func Run(ctx context.Context, opts Options) error {
 	opts, err := opts.checked()
 	if err != nil {
 		return err
+	}
+	if opts.Auth == nil {
+		return errors.New("the auth server is not set")
 	}
 	if opts.Lock == nil {
 		lock, err := AcquireLock(opts.Dir)
@@ -87,6 +91,9 @@ func Run(ctx context.Context, opts Options) error {
 	if err := at.probe(ctx); err != nil {
 		return errors.Join(fmt.Errorf("the first request to ourselves: %w", err), srv.stop(0))
 	}
+	if err := (Running{at.url, at.dial, opts.Service, opts.CAFile}).write(opts.Dir); err != nil {
+		return errors.Join(err, srv.stop(0))
+	}
 	if opts.Ready != nil {
 		opts.Ready(at.url)
 	}
@@ -98,14 +105,25 @@ func Run(ctx context.Context, opts Options) error {
 	}
 }
 
+// Check says what is wrong with where o is to be served, before anything is
+// made: Run refuses the same.
+func (o Options) Check() error {
+	o, err := o.checked()
+	if err != nil || o.Listener != nil {
+		return err
+	}
+	addr, err := net.ResolveTCPAddr("tcp", o.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	return o.checkExposure(addr)
+}
+
 // checked returns o with its defaults, or what is wrong with it.
 func (o Options) checked() (Options, error) {
 	var err error
-	switch {
-	case o.Dir == "":
+	if o.Dir == "" {
 		return o, errors.New("the directory is not set")
-	case o.Auth == nil:
-		return o, errors.New("the auth server is not set")
 	}
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return o, err
