@@ -43,11 +43,12 @@ func areas() map[string][]string {
 func otherDirectories() []string { return []string{"examples", "bin"} }
 
 // Names of directories that would say nothing about what is in them.
-func namelessDirectories() []string { return []string{"pkg", "util", "utils", "common", "helpers", "misc"} }
+func namelessDirectories() []string {
+	return []string{"pkg", "util", "utils", "common", "helpers", "misc"}
+}
 
 type pkg struct {
 	ImportPath string
-	Name       string
 	Imports    []string // of production code, not of tests
 }
 
@@ -135,7 +136,7 @@ func TestHouse(t *testing.T) {
 
 func packages(t *testing.T, root string) []pkg {
 	t.Helper()
-	list := exec.Command("go", "list", "-json=ImportPath,Name,Imports", "./...")
+	list := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
 	list.Dir = root
 	list.Stderr = os.Stderr
 	out, err := list.Output()
