@@ -1,6 +1,5 @@
 # The targets with a description are the interface; `make` lists them.
 .DEFAULT_GOAL := help
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .PHONY: help build test bench demo lint golden docs ci
 
@@ -8,16 +7,17 @@ help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: ## build bin/regctl, one static binary
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/regctl ./cmd/regctl
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/regctl ./cmd/regctl
 
 test: ## install what the tests need, run them all, count the skipped ones
 	.ci/test
 
-bench: ## measure speed and memory, as ratios in one run
-	go run ./cmd/bench
+bench: build ## measure speed and memory, as ratios in one run
+	go run ./cmd/bench bin/regctl
 
-demo: ## set up a registry and play the access scenario against it
-	examples/demo/demo.sh
+demo: build ## set up a registry and play the access scenario against it
+	.ci/tools crane
+	examples/demo/demo.sh bin/regctl .tools/bin/crane
 
 lint: ## check format, code, scripts and go.mod
 	.ci/lint
