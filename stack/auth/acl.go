@@ -28,9 +28,8 @@ type Decision struct {
 	// Actions are the granted ones: sorted, a subset of the asked, maybe empty.
 	// It may be the slice of the question itself: read it only.
 	Actions []string
-	// Until is when this answer may change for the worse: the end of the
-	// deciding rule, or the begin of an earlier rule that will match. Zero
-	// means never.
+	// Until is when this answer ends: at the end of the deciding rule, or the
+	// begin of an earlier rule that will match. Zero means never.
 	Until time.Time
 }
 
@@ -103,7 +102,7 @@ func (a *ACL) Decide(q *Query, now time.Time) Decision {
 	for c := a.index.candidates(q, buffer[:0]); ; {
 		i, ok := c.next()
 		if !ok {
-			return Decision{}
+			return Decision{Until: begins}
 		}
 		r := &a.rules[i]
 		if r.Over(now) || !r.matches(q, a.cache) {

@@ -82,7 +82,11 @@ func (b *budget) move(k budgetKey, now time.Time, by time.Duration) {
 	if by > 0 && e.full.Before(now) {
 		e.full = now
 	}
-	b.entries.Add(k, bucket{full: e.full.Add(by)})
+	if e.full = e.full.Add(by); !e.full.After(now) {
+		b.entries.Remove(k) // full again: as if it had never been used
+		return
+	}
+	b.entries.Add(k, e)
 }
 
 // network is what counts as one client: an IPv4 address or an IPv6 /64, which

@@ -99,6 +99,7 @@ acl:
 			{Seq: 1, Match: store.Match{Account: pointer("/.+/"), Name: pointer("${account}/*"), Labels: map[string]string{"group": "a*"}}, Actions: []string{"push", "pull"}},
 			{Seq: 2, Match: store.Match{Account: pointer(""), Type: pointer("repository"), Service: pointer("s")}, Actions: []string{}},
 		},
+		Audit: AuditConfig{File: "-"},
 		Files: []string{"FILE", "DIR/other.pem", "DIR/other.key", "DIR/p256.pem", "DIR/p256.key"},
 	}
 	if !reflect.DeepEqual(cfg, want) {

@@ -14,9 +14,11 @@ import (
 const (
 	// maxBody bounds a token request's form. Docker's are below 1 KiB; a push
 	// that mounts from dozens of repositories stays below 16 KiB.
-	maxBody    = 64 << 10
-	maxScopes  = 128
-	maxActions = 32 // in one scope
+	maxBody   = 64 << 10
+	maxScopes = 128
+	// maxScopeName bounds what a client names: registries take 255 bytes.
+	maxScopeName = 1024
+	maxActions   = 32 // in one scope
 )
 
 // tokenRequest is what a client asks, in whichever of the protocol's forms: GET
@@ -70,6 +72,9 @@ func parseTokenRequest(w http.ResponseWriter, r *http.Request, addr netip.Addr) 
 	}
 	q := &tokenRequest{addr: addr, service: r.Form.Get("service"), clientID: r.Form.Get("client_id")}
 	q.offline = r.Form.Get("offline_token") == "true"
+	if len(q.service) > maxScopeName || len(q.clientID) > maxScopeName {
+		return nil, badRequest{fmt.Sprintf("service or client_id is longer than %d bytes", maxScopeName)}
+	}
 	if err := q.readCredentials(r); err != nil {
 		return nil, err
 	}
@@ -167,6 +172,9 @@ func parseScope(text string) (scope, error) {
 	}
 	if strings.Count(actions, ",") >= maxActions {
 		return scope{}, badRequest{fmt.Sprintf("more than %d actions in a scope", maxActions)}
+	}
+	if len(name) > maxScopeName {
+		return scope{}, badRequest{fmt.Sprintf("a name in a scope is longer than %d bytes", maxScopeName)}
 	}
 	s := scope{kind: kind[1], class: kind[2], name: name, actions: strings.Split(actions, ",")}
 	slices.Sort(s.actions)

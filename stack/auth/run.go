@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"time"
 
 	"regctl/stack/auth/store"
@@ -58,6 +59,8 @@ func Run(ctx context.Context, path string, opts RunOptions) error {
 	if err != nil {
 		return err
 	}
+	// Loading has left garbage of about the size of what it loaded.
+	debug.FreeOSMemory()
 	r := &runner{path: path, opts: opts, srv: srv, watcher: w}
 	err = r.run(ctx, cfg)
 	return errors.Join(err, srv.Close())
