@@ -30,7 +30,7 @@ type Decision struct {
 	Actions []string
 	// Until is when this answer may change for the worse: the end of the
 	// deciding rule, or the begin of an earlier rule that will match. Zero
-	// means never.
+	// means never, and is the answer when no rule decided.
 	Until time.Time
 }
 
