@@ -31,7 +31,7 @@ func oracleDecide(rules []store.Rule, q *Query, now time.Time) (rule int, until 
 		}
 		return i, until
 	}
-	return -1, time.Time{}
+	return -1, until
 }
 
 func oracleMatch(m store.Match, q *Query) bool {

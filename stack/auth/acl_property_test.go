@@ -119,7 +119,7 @@ func (g generator) query() Query {
 // evaluation, and Explain with both.
 func TestDecideEqualsOracle(t *testing.T) {
 	t.Parallel()
-	lists, queries := 250, 100
+	lists, queries := 150, 100
 	if testing.Short() {
 		lists = 25
 	}

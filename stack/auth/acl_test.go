@@ -127,7 +127,11 @@ func TestMatching(t *testing.T) {
 		{name("${labels:full}"), Query{Name: "x", Labels: l{"full": {}}}, false},
 		{name("${labels:full}"), Query{Name: "x"}, false},
 		{name("/${labels:full}/"), Query{Name: "x(", Labels: l{"full": {"("}}}, false},
-		{name("/^pub$|^${labels:full}$/"), Query{Name: "pub"}, true}, // plain first
+		{name("/^pub$|^${labels:full}$/"), Query{Name: "pub"}, true},
+		{name("/^pub$|^${labels:full}$/"), Query{Name: "pub", Labels: l{"full": {}}}, true}, // plain first
+		{name("${labels:g}/x"), Query{Name: "${labels:g}/x", Labels: l{"g": {"a"}}}, true},
+		{name("${account}/${labels:g}"), Query{Account: "bob", Name: "bob/${labels:g}"}, true},
+		{name("${labels:${account}"), Query{Account: "bob", Name: "${labels:bob"}, true},
 		{name("${labels:g}/${labels:g}"), Query{Name: "a/a", Labels: l{"g": {"a", "b"}}}, true},
 		{name("${labels:g}/${labels:g}"), Query{Name: "b/b", Labels: l{"g": {"a", "b"}}}, true},
 		{name("${labels:g}/${labels:g}"), Query{Name: "a/b", Labels: l{"g": {"a", "b"}}}, false},
@@ -311,7 +315,7 @@ func TestWindows(t *testing.T) {
 		{"begins elsewhere", []store.Rule{rule("y", hour(1), never), rule("x", never, never)}, 1, never},
 		{"a later rule begins", []store.Rule{rule("x", never, never), rule("x", hour(1), never)}, 0, never},
 		{"never holds", []store.Rule{rule("x", hour(2), hour(1)), rule("x", never, never)}, 1, never},
-		{"only to come", []store.Rule{rule("x", hour(1), never)}, -1, never},
+		{"only to come", []store.Rule{rule("x", hour(1), never)}, -1, hour(1)},
 	} {
 		a := mustCompile(t, test.rules...)
 		d := a.Decide(&Query{Name: "x"}, noon)
@@ -380,6 +384,36 @@ func TestRegexLimit(t *testing.T) {
 	}
 	if n := a.cache.compiled.Len(); n != maxCached {
 		t.Errorf("%d regular expressions are kept, want %d", n, maxCached)
+	}
+}
+
+// TestRegexPrefix: the index may only rely on what every match begins with.
+func TestRegexPrefix(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		text, literal string
+		whole         bool
+	}{
+		{`/^prod\/.*$/`, "prod/", false},
+		{`/^prod$/`, "prod", true},
+		{`/^prod\z/`, "prod", true},
+		{`/^ab*/`, "a", false},
+		{`/^ab?$/`, "a", false},
+		{"/prod/", "", false},
+		{"/.b/", "", false},
+		{"/^a|b/", "", false},
+		{"/(?i)^a/", "", false},
+		{"/^(?i)a$/", "", false},
+		{"/(?m)^a/", "", false},
+		{"/(?m)^a$/", "", false},
+		{"/\\Aa(?m)$/", "a", false},
+		{"/^\xef\xbf\xbd/", "", false}, // U+FFFD matches any invalid byte
+		{"/^^a/", "", false},
+		{"/^$/", "", false},
+	} {
+		if literal, whole := regexPrefix(test.text); literal != test.literal || whole != test.whole {
+			t.Errorf("%s: %q, %v, want %q, %v", test.text, literal, whole, test.literal, test.whole)
+		}
 	}
 }
 
