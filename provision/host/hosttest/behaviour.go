@@ -1,0 +1,256 @@
+package hosttest
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"regctl/provision/host"
+)
+
+// Behaviour tests what every [host.Machine] has in common. Each subtest calls
+// open for a machine and an empty directory on it. The machine has the
+// programs cat, printenv and false.
+func Behaviour(t *testing.T, open func(t *testing.T) (m host.Machine, dir string)) {
+	for name, test := range map[string]func(*testing.T, host.Machine, string){
+		"write":    writes,
+		"refuse":   refusals,
+		"secret":   secrets,
+		"mkdir":    directories,
+		"remove":   removals,
+		"commands": commands,
+		"stars":    hides,
+		"looker":   looksOnly,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, dir := open(t)
+			test(t, m, dir)
+		})
+	}
+}
+
+func writes(t *testing.T, m host.Machine, dir string) {
+	path := filepath.Join(dir, "a [file].conf")
+	for _, step := range []struct {
+		name    string
+		file    host.File
+		changed bool
+	}{
+		{"create", host.File{Content: []byte("one"), Mode: 0o644}, true},
+		{"again", host.File{Content: []byte("one"), Mode: 0o644}, false},
+		{"same length", host.File{Content: []byte("two"), Mode: 0o644}, true},
+		{"mode", host.File{Content: []byte("two"), Mode: 0o666}, true},
+		{"mode again", host.File{Content: []byte("two"), Mode: 0o666}, false},
+		{"empty", host.File{Content: []byte{}, Mode: 0o400}, true},
+		{"from read-only", host.File{Content: []byte("three"), Mode: 0o600}, true},
+	} {
+		changed, err := m.WriteFile(path, step.file)
+		if err != nil || changed != step.changed {
+			t.Fatalf("%s: changed %t, %v; want %t", step.name, changed, err, step.changed)
+		}
+		got, err := m.ReadFile(path)
+		if err != nil || string(got.Content) != string(step.file.Content) || got.Mode != step.file.Mode {
+			t.Fatalf("%s: read %q %v, %v", step.name, got.Content, got.Mode, err)
+		}
+		info, err := m.Stat(path)
+		if err != nil || info.Size != int64(len(step.file.Content)) || info.Mode != step.file.Mode {
+			t.Fatalf("%s: stat %+v, %v", step.name, info, err)
+		}
+	}
+}
+
+func refusals(t *testing.T, m host.Machine, dir string) {
+	good := host.File{Content: []byte("x"), Mode: 0o644}
+	file := filepath.Join(dir, "file")
+	if _, err := m.WriteFile(file, good); err != nil {
+		t.Fatal(err)
+	}
+	write := func(path string, f host.File) error { _, err := m.WriteFile(path, f); return err }
+	read := func(path string) error { _, err := m.ReadFile(path); return err }
+	mkdir := func(path string, mode fs.FileMode) error { _, err := m.Mkdir(path, mode); return err }
+	for name, err := range map[string]error{
+		"relative write":       write("file", good),
+		"dotted write":         write(dir+"/../file", good),
+		"no mode":              write(file, host.File{Content: []byte("y")}),
+		"setuid":               write(file, host.File{Mode: fs.ModeSetuid | 0o755}),
+		"too big":              write(file, host.File{Content: make([]byte, host.MaxFile+1), Mode: 0o600}),
+		"write on a directory": write(dir, good),
+		"write under a file":   write(file+"/x", good),
+		"relative read":        read("file"),
+		"read a directory":     read(dir),
+		"mkdir without mode":   mkdir(dir+"/d", 0),
+		"mkdir on a file":      mkdir(file, 0o755),
+		"relative mkdir":       mkdir("d", 0o755),
+		"relative secret":      m.CreateSecret("s", host.NewSecret("x")),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	for name, err := range map[string]error{
+		"write without a directory": write(dir+"/none/x", good),
+		"mkdir without a directory": mkdir(dir+"/none/x", 0o755),
+		"read nothing":              read(dir + "/none"),
+	} {
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v, want fs.ErrNotExist", name, err)
+		}
+	}
+	if found, err := host.Exists(m, dir+"/none"); found || err != nil {
+		t.Errorf("Exists of nothing: %t, %v", found, err)
+	}
+	if found, err := host.Exists(m, file); !found || err != nil {
+		t.Errorf("Exists of a file: %t, %v", found, err)
+	}
+	if _, err := host.Exists(m, "file"); err == nil {
+		t.Error("Exists of a relative path: no error")
+	}
+	if f, err := m.ReadFile(file); err != nil || string(f.Content) != "x" || f.Mode != 0o644 {
+		t.Errorf("after all refusals the file is %q %v, %v", f.Content, f.Mode, err)
+	}
+}
+
+func secrets(t *testing.T, m host.Machine, dir string) {
+	path := filepath.Join(dir, "token.key")
+	if err := m.CreateSecret(path, host.NewSecret("first")); err != nil {
+		t.Fatal(err)
+	}
+	err := m.CreateSecret(path, host.NewSecret("second"))
+	if !errors.Is(err, fs.ErrExist) {
+		t.Errorf("creating it again: %v, want fs.ErrExist", err)
+	}
+	if f, err := m.ReadFile(path); err != nil || string(f.Content) != "first" || f.Mode != 0o600 {
+		t.Errorf("the file is %q %v, %v", f.Content, f.Mode, err)
+	}
+}
+
+func directories(t *testing.T, m host.Machine, dir string) {
+	path := filepath.Join(dir, "d")
+	for _, step := range []struct {
+		mode    fs.FileMode
+		changed bool
+	}{{0o777, true}, {0o777, false}, {0o750, true}, {0o750, false}} {
+		changed, err := m.Mkdir(path, step.mode)
+		if err != nil || changed != step.changed {
+			t.Fatalf("mkdir %v: changed %t, %v", step.mode, changed, err)
+		}
+		if info, err := m.Stat(path); err != nil || info.Mode != fs.ModeDir|step.mode {
+			t.Fatalf("mkdir %v: stat %+v, %v", step.mode, info, err)
+		}
+	}
+}
+
+func removals(t *testing.T, m host.Machine, dir string) {
+	sub := filepath.Join(dir, "d")
+	file := filepath.Join(sub, "f")
+	if _, err := m.Mkdir(sub, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.WriteFile(file, host.File{Content: []byte("x"), Mode: 0o600}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Remove(sub); err == nil {
+		t.Error("removing a directory that is not empty: no error")
+	}
+	if _, err := m.Remove("d"); err == nil {
+		t.Error("removing a relative path: no error")
+	}
+	for _, path := range []string{file, sub} {
+		for _, want := range []bool{true, false} {
+			if changed, err := m.Remove(path); err != nil || changed != want {
+				t.Errorf("removing %s: changed %t, %v; want %t", path, changed, err, want)
+			}
+		}
+		if found, err := host.Exists(m, path); found || err != nil {
+			t.Errorf("%s after its removal: %t, %v", path, found, err)
+		}
+	}
+}
+
+func commands(t *testing.T, m host.Machine, _ string) {
+	ctx := t.Context()
+	for how, call := range map[string]func(context.Context, host.Cmd) (string, error){"look": m.Look, "run": m.Run} {
+		out, err := call(ctx, host.Cmd{Argv: []string{"cat"}, Stdin: host.NewSecret("a\nb")})
+		if out != "a\nb" || err != nil {
+			t.Errorf("%s cat: %q, %v", how, out, err)
+		}
+		out, err = call(ctx, host.Cmd{Argv: []string{"printenv", "A"}, Env: map[string]string{"A": "x y"}})
+		if strings.TrimSpace(out) != "x y" || err != nil {
+			t.Errorf("%s printenv: %q, %v", how, out, err)
+		}
+		_, err = call(ctx, host.Command("false"))
+		if failed, ok := errors.AsType[*host.CmdError](err); !ok || failed.Status != 1 || host.ExitStatus(err) != 1 || failed.Cmd != "false" {
+			t.Errorf("%s false: %v", how, err)
+		}
+		if _, err = call(ctx, host.Cmd{}); err == nil {
+			t.Errorf("%s nothing: no error", how)
+		}
+		ended, end := context.WithCancel(ctx)
+		end()
+		if _, err = call(ended, host.Command("cat")); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s after the end: %v", how, err)
+		}
+	}
+}
+
+// hides proves that a failing command does not show its secrets, although
+// its program prints them.
+func hides(t *testing.T, m host.Machine, _ string) {
+	const secret = "correct horse"
+	_, err := m.Run(t.Context(), host.Cmd{
+		Argv:      []string{"cat", "-", "/no/such/file"},
+		SecretEnv: map[string]host.Secret{"PASSWORD": host.NewSecret("battery")},
+		Stdin:     host.NewSecret("plain\n" + secret + "\nbattery"),
+	})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, hidden := range []string{secret, "battery"} {
+		if strings.Contains(err.Error(), hidden) {
+			t.Errorf("the error shows %q: %v", hidden, err)
+		}
+	}
+	for _, shown := range []string{"PASSWORD=***", "cat - /no/such/file < ***", "\n***"} {
+		if !strings.Contains(err.Error(), shown) {
+			t.Errorf("the error lacks %q: %v", shown, err)
+		}
+	}
+}
+
+func looksOnly(t *testing.T, m host.Machine, dir string) {
+	l := m.Looker()
+	if _, ok := l.(host.Machine); ok {
+		t.Error("the looker is a Machine")
+	}
+	for _, ok := range []bool{
+		can[interface {
+			WriteFile(string, host.File) (bool, error)
+		}](l),
+		can[interface {
+			CreateSecret(string, host.Secret) error
+		}](l),
+		can[interface {
+			Mkdir(string, fs.FileMode) (bool, error)
+		}](l),
+		can[interface{ Remove(string) (bool, error) }](l),
+		can[interface {
+			Run(context.Context, host.Cmd) (string, error)
+		}](l),
+	} {
+		if ok {
+			t.Errorf("%T has a method that changes the host", l)
+		}
+	}
+	if _, err := m.WriteFile(dir+"/f", host.File{Content: []byte("x"), Mode: 0o600}); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := l.ReadFile(dir + "/f"); err != nil || string(f.Content) != "x" {
+		t.Errorf("the looker reads %q, %v", f.Content, err)
+	}
+}
+
+func can[T any](l host.Looker) bool { _, ok := l.(T); return ok }
