@@ -155,6 +155,7 @@ func newACLSetCmd(e *env, s *server) *cobra.Command {
 		match   []string
 		actions actionFlags
 		dates   dateFlags
+		clear   clearFlag
 		comment string
 		edit    auth.RuleEdit
 	)
@@ -177,6 +178,7 @@ func newACLSetCmd(e *env, s *server) *cobra.Command {
 		if edit.Seq, err = parseSeq(args[0]); err != nil {
 			return err
 		}
+		edit.Clear = clear.value()
 		if len(match) > 0 {
 			m, err := parseMatch(match)
 			if err != nil {
@@ -209,7 +211,7 @@ func newACLSetCmd(e *env, s *server) *cobra.Command {
 	flags.StringVar(&comment, "comment", "", "a note about the rule")
 	actions.addFlags(cmd)
 	dates.addFlags(cmd, "the rule")
-	addClearFlag(cmd, &edit.Clear, "comment", "expires", "not_before")
+	clear.addFlag(cmd, "comment", "expires", "not-before")
 	return cmd
 }
 

@@ -61,9 +61,19 @@ func (e *env) until(w store.Window) string {
 	return text
 }
 
-// addClearFlag adds --clear, which empties fields.
-func addClearFlag(cmd *cobra.Command, clear *[]string, fields ...string) {
-	cmd.Flags().StringSliceVar(clear, "clear", nil, "empty these `FIELDS`: "+strings.Join(fields, ", "))
+// clearFlag is --clear, which empties fields. They have the names of their
+// flags here, and those of their JSON keys in the admin API.
+type clearFlag struct{ fields []string }
+
+func (c *clearFlag) value() (keys []string) {
+	for _, field := range c.fields {
+		keys = append(keys, strings.ReplaceAll(field, "-", "_"))
+	}
+	return keys
+}
+
+func (c *clearFlag) addFlag(cmd *cobra.Command, fields ...string) {
+	cmd.Flags().StringSliceVar(&c.fields, "clear", nil, "empty these `FIELDS`: "+strings.Join(fields, ", "))
 	must(cmd.RegisterFlagCompletionFunc("clear", cobra.FixedCompletions(fields, cobra.ShellCompDirectiveNoFileComp)))
 }
 

@@ -44,6 +44,7 @@ func newRoot(e *env) *cobra.Command {
 	root.InitDefaultHelpCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "help" {
+			cmd.Short = "show the help of a command"
 			cmd.Annotations = exits(codeDone)
 			cmd.Example = "  regctl help user add"
 		}

@@ -61,9 +61,9 @@ func (e *env) ask(ctx context.Context, question string, read func(*os.File) (str
 	if err != nil {
 		return "", fmt.Errorf("opening the terminal: %w", err)
 	}
-	defer tty.Close()
 	before, err := term.GetState(int(tty.Fd()))
 	if err != nil {
+		tty.Close()
 		return "", fmt.Errorf("reading the terminal's state: %w", err)
 	}
 	fmt.Fprint(tty, question)
@@ -73,6 +73,7 @@ func (e *env) ask(ctx context.Context, question string, read func(*os.File) (str
 	}
 	replies := make(chan reply, 1)
 	go func() {
+		defer tty.Close() // not before the read ends, which an interruption does not
 		text, err := read(tty)
 		replies <- reply{text, err}
 	}()

@@ -11,6 +11,7 @@ import (
 func newUserSetCmd(e *env, s *server) *cobra.Command {
 	var (
 		dates            dateFlags
+		clear            clearFlag
 		set, add, remove []string
 		edit             auth.UserEdit
 		comment          string
@@ -33,7 +34,7 @@ done first, then --label, --add-label and --remove-label.`,
 		if !anyChanged(cmd, "label", "add-label", "remove-label", "comment", "expires", "not-before", "clear") {
 			return usageError(seeHelp(cmd), "nothing to change")
 		}
-		edit.Name = args[0]
+		edit.Name, edit.Clear = args[0], clear.value()
 		var err error
 		if edit.SetLabels, err = parseLabels("label", set); err != nil {
 			return err
@@ -62,7 +63,7 @@ done first, then --label, --add-label and --remove-label.`,
 	flags.StringArrayVar(&remove, "remove-label", nil, "remove the label `KEY=VALUE`, or all values of KEY; can be repeated")
 	flags.StringVar(&comment, "comment", "", "a note about the account")
 	dates.addFlags(cmd, "the account")
-	addClearFlag(cmd, &edit.Clear, "labels", "comment", "expires", "not_before")
+	clear.addFlag(cmd, "labels", "comment", "expires", "not-before")
 	return cmd
 }
 
