@@ -285,7 +285,11 @@ func keyWithZero(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
 	for {
 		k := ecKey(t)
-		if k.X.BitLen() <= 248 || k.Y.BitLen() <= 248 {
+		point, err := k.PublicKey.Bytes() // 4, X, Y
+		if err != nil {
+			t.Fatal(err)
+		}
+		if point[1] == 0 || point[33] == 0 {
 			return k
 		}
 	}

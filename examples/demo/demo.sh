@@ -14,7 +14,10 @@ work=$(mktemp -d)
 export HOME="$work" DOCKER_CONFIG="$work/docker"
 server=
 cleanup() {
-	[ -z "$server" ] || { kill "$server" && wait "$server" || true; }
+	if [ -n "$server" ]; then
+		kill "$server" 2>/dev/null || true
+		wait "$server" || true
+	fi
 	rm -rf "$work"
 }
 trap cleanup EXIT

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -288,13 +289,15 @@ func legacyKeyID(cert *x509.Certificate) string {
 // that it writes EC coordinates without their leading zero octets (1 key in 128
 // has one), so we do too.
 func thumbprint(pub crypto.PublicKey) string {
-	num := func(n *big.Int) string { return b64.EncodeToString(n.Bytes()) }
+	num := func(octets []byte) string { return b64.EncodeToString(bytes.TrimLeft(octets, "\x00")) }
 	var jwk string
 	switch pub := pub.(type) {
 	case *rsa.PublicKey:
-		jwk = fmt.Sprintf(`{"e":"%s","kty":"RSA","n":"%s"}`, num(big.NewInt(int64(pub.E))), num(pub.N))
+		jwk = fmt.Sprintf(`{"e":"%s","kty":"RSA","n":"%s"}`, num(big.NewInt(int64(pub.E)).Bytes()), num(pub.N.Bytes()))
 	case *ecdsa.PublicKey:
-		jwk = fmt.Sprintf(`{"crv":"%s","kty":"EC","x":"%s","y":"%s"}`, pub.Curve.Params().Name, num(pub.X), num(pub.Y))
+		point, _ := pub.Bytes() // 4, X, Y (SEC 1, section 2.3.3); the curve is one of NIST's
+		size := len(point) / 2
+		jwk = fmt.Sprintf(`{"crv":"%s","kty":"EC","x":"%s","y":"%s"}`, pub.Curve.Params().Name, num(point[1:1+size]), num(point[1+size:]))
 	}
 	sum := sha256.Sum256([]byte(jwk))
 	return b64.EncodeToString(sum[:])

@@ -98,7 +98,7 @@ func testConcurrent(t *testing.T, db database) {
 		defer close(done)
 		for n := 1; n <= changes; n++ {
 			if err := s.Write(t.Context(), generation(n)); err != nil {
-				return fmt.Errorf("Write: %w", err)
+				return fmt.Errorf("method Write: %w", err)
 			}
 		}
 		return nil
@@ -112,7 +112,7 @@ func testConcurrent(t *testing.T, db database) {
 				return fmt.Errorf("AppendAudit: %w", err)
 			}
 			if err := s.Touch(t.Context(), map[string]time.Time{"id-a": at(0)}); err != nil {
-				return fmt.Errorf("Touch: %w", err)
+				return fmt.Errorf("method Touch: %w", err)
 			}
 		}
 		return nil
@@ -139,7 +139,7 @@ func watchGenerations(ctx context.Context, s store.Store, done <-chan struct{}) 
 		}
 		state, err := s.Load(ctx)
 		if err != nil {
-			return fmt.Errorf("Load: %w", err)
+			return fmt.Errorf("method Load: %w", err)
 		}
 		if _, err := s.SearchAudit(ctx, store.AuditQuery{}); err != nil {
 			return fmt.Errorf("SearchAudit: %w", err)
