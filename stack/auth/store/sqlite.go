@@ -115,7 +115,7 @@ func connect(path string, conns int, params string) (*sql.DB, error) {
 	}
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(conns)
-	db.SetMaxIdleConns(conns)
+	db.SetMaxIdleConns(1) // each keeps a page cache of megabytes
 	return db, nil
 }
 
