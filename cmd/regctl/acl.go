@@ -83,6 +83,10 @@ func newACLAddCmd(e *env, s *server) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if added.Existed {
+			e.note("rule %d is there already", added.Seq)
+			return nil
+		}
 		e.note("rule %d added%s", added.Seq, e.until(added.Window))
 		return nil
 	})

@@ -2,8 +2,10 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +18,8 @@ import (
 type RuleInfo struct {
 	store.Rule
 	Source Source `json:"source"`
+	// Existed says, of a rule to add, that the very same was there already.
+	Existed bool `json:"existed,omitempty"`
 }
 
 // NewRule is a rule to add. Without Seq it comes last. Actions nil is an error:
@@ -59,14 +63,19 @@ func (a *admin) listRules(context.Context, nothing) ([]RuleInfo, error) {
 	snap := a.current.Load()
 	all := []RuleInfo{}
 	for _, r := range snap.cfg.ACL {
-		all = append(all, RuleInfo{r, SourceConfig})
+		all = append(all, RuleInfo{Rule: r, Source: SourceConfig})
 	}
 	for _, r := range sortedRules(snap.state.Rules) {
-		all = append(all, RuleInfo{r, SourceStore})
+		all = append(all, RuleInfo{Rule: r, Source: SourceStore})
 	}
 	return all, nil
 }
 
+// errExists ends a change that would change nothing.
+var errExists = errors.New("exists already")
+
+// addRule is repeatable: adding the same rule again is no error, so that a
+// script which sets up an installation can run twice.
 func (a *admin) addRule(ctx context.Context, in NewRule) (RuleInfo, error) {
 	r := store.Rule{Match: in.Match, Actions: slices.Compact(slices.Clone(in.Actions)), Comment: in.Comment, Window: in.Window}
 	if err := checkRule(r); err != nil {
@@ -83,12 +92,18 @@ func (a *admin) addRule(ctx context.Context, in NewRule) (RuleInfo, error) {
 			r.Seq = *in.Seq
 		}
 		n.what = "rule added: " + describeRule(r)
+		if reflect.DeepEqual(state.Rules[r.Seq], r) {
+			return store.Change{}, errExists
+		}
 		if err := freeSeq(state, r.Seq); err != nil {
 			return store.Change{}, err
 		}
 		return store.Change{PutRules: []store.Rule{r}}, nil
 	})
-	return RuleInfo{r, SourceStore}, err
+	if errors.Is(err, errExists) {
+		return RuleInfo{Rule: r, Source: SourceStore, Existed: true}, nil
+	}
+	return RuleInfo{Rule: r, Source: SourceStore}, err
 }
 
 func nextSeq(rules map[int64]store.Rule) int64 {
@@ -165,7 +180,7 @@ func (a *admin) setRule(ctx context.Context, in RuleEdit) (RuleInfo, error) {
 		n.what = "rule changed: " + describeRule(r)
 		return store.Change{PutRules: []store.Rule{r}}, checkRule(r)
 	})
-	return RuleInfo{r, SourceStore}, err
+	return RuleInfo{Rule: r, Source: SourceStore}, err
 }
 
 // apply changes r as e says.
@@ -203,7 +218,7 @@ func (a *admin) moveRule(ctx context.Context, in RuleMove) (RuleInfo, error) {
 		r.Seq = in.To
 		return store.Change{DropRules: []int64{in.From}, PutRules: []store.Rule{r}}, nil
 	})
-	return RuleInfo{r, SourceStore}, err
+	return RuleInfo{Rule: r, Source: SourceStore}, err
 }
 
 func (a *admin) removeRule(ctx context.Context, in RuleSeq) (RuleInfo, error) {
@@ -216,7 +231,7 @@ func (a *admin) removeRule(ctx context.Context, in RuleSeq) (RuleInfo, error) {
 		n.what = "rule removed: " + describeRule(r)
 		return store.Change{DropRules: []int64{in.Seq}}, nil
 	})
-	return RuleInfo{r, SourceStore}, err
+	return RuleInfo{Rule: r, Source: SourceStore}, err
 }
 
 // DescribeMatch writes conditions the way acl add reads them: name=prod/*,
