@@ -99,22 +99,30 @@ func (e *env) printAudit(w io.Writer, raw []json.RawMessage) error {
 	return printTable(w, []string{"TIME", "OUTCOME", "USER", "FROM", "DETAILS"}, rows)
 }
 
+// scopeDetails tells what was asked of one repository and what came of it.
+func scopeDetails(sc auth.RecordScope) string {
+	if sc.Granted == nil { // the request got no answer of this kind
+		return "asked " + sc.Asked
+	}
+	granted := "nothing"
+	if len(sc.Granted) > 0 {
+		granted = strings.Join(sc.Granted, ",")
+	}
+	why := sc.Denial
+	if sc.Rule != "" {
+		why = strings.TrimSuffix("rule "+sc.Rule+": "+sc.Denial, ": ")
+	}
+	return fmt.Sprintf("%s got %s (%s)", sc.Asked, granted, why)
+}
+
 // auditDetails tells what was asked and granted, and why not.
 func auditDetails(rec auth.Record) string {
 	var parts []string
-	for _, sc := range rec.Scopes {
-		granted := "nothing"
-		if len(sc.Granted) > 0 {
-			granted = strings.Join(sc.Granted, ",")
-		}
-		part := sc.Asked + " got " + granted
-		if sc.Rule != "" {
-			part += " (rule " + sc.Rule + ")"
-		}
-		parts = append(parts, part)
-	}
 	if rec.Reason != "" {
 		parts = append(parts, rec.Reason)
+	}
+	for _, sc := range rec.Scopes {
+		parts = append(parts, scopeDetails(sc))
 	}
 	if len(parts) == 0 {
 		parts = append(parts, "login")

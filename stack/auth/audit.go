@@ -56,6 +56,8 @@ type RecordScope struct {
 	// Rule is the seq of the rule that decided, with its comment; empty when
 	// none matched.
 	Rule string `json:"rule,omitempty"`
+	// Denial says why not all that was asked is granted.
+	Denial string `json:"denial,omitempty"`
 }
 
 // describe notes what is asked, before anything is known about the client.
@@ -73,6 +75,7 @@ func (rec *Record) granted(grants []grant, c *claims) {
 	for i, g := range grants {
 		rec.Scopes[i].Granted = c.Access[i].Actions
 		rec.Scopes[i].Rule = ruleName(g.rule)
+		rec.Scopes[i].Denial = g.denial()
 		full = full && len(g.granted) == len(g.actions)
 		none = none && len(g.granted) == 0
 	}

@@ -64,10 +64,10 @@ func TestAuditOfDecisions(t *testing.T) {
 		get("scope=x"),
 	}
 	want := []Record{
-		{Outcome: Granted, Account: "alice", Via: "password", Service: "reg", Scopes: []RecordScope{{"repository:star/a:pull", []string{"pull"}, "0"}}},
+		{Outcome: Granted, Account: "alice", Via: "password", Service: "reg", Scopes: []RecordScope{{"repository:star/a:pull", []string{"pull"}, "0", ""}}},
 		{Outcome: Partial, Account: "alice", Via: "password", Scopes: []RecordScope{
-			{"repository:star/a:pull", []string{"pull"}, "0"}, {"repository:lab:pull,push", []string{"pull"}, "1"}, {"repository:no:pull", []string{}, ""}}},
-		{Outcome: Denied, Account: "alice", Via: "password", Scopes: []RecordScope{{"repository:no:pull", []string{}, ""}}},
+			{"repository:star/a:pull", []string{"pull"}, "0", ""}, {"repository:lab:pull,push", []string{"pull"}, "1", "the rule grants no more"}, {"repository:no:pull", []string{}, "", "no rule matches"}}},
+		{Outcome: Denied, Account: "alice", Via: "password", Scopes: []RecordScope{{"repository:no:pull", []string{}, "", "no rule matches"}}},
 		{Outcome: Granted, Account: "alice", Via: "password"},
 		{Outcome: Refused, Account: "alice", Reason: "wrong password"},
 		{Outcome: Refused, Account: "nobody", Reason: "unknown account"},

@@ -15,6 +15,22 @@ type grant struct {
 	scope
 	granted []string
 	rule    *store.Rule // that decided; nil denies
+	// narrowed says that a named token grants less than its user has.
+	narrowed bool
+}
+
+// denial says why not all that was asked is granted.
+func (g *grant) denial() string {
+	switch {
+	case len(g.granted) == len(g.actions):
+		return ""
+	case g.rule == nil:
+		return "no rule matches"
+	case g.narrowed:
+		return "outside the scopes of the token"
+	default:
+		return "the rule grants no more"
+	}
 }
 
 // authorize answers every requested scope, in order. Until is when the first of
@@ -32,7 +48,7 @@ func (s *Server) authorize(snap *snapshot, who *principal, q *tokenRequest) (gra
 		if len(granted) > 0 {
 			until = sooner(until, d.Until)
 		}
-		grants = append(grants, grant{scope: sc, granted: granted, rule: d.Rule})
+		grants = append(grants, grant{sc, granted, d.Rule, len(granted) < len(d.Actions)})
 	}
 	return grants, until
 }
