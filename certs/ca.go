@@ -17,6 +17,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"regctl/provision/host"
 )
 
 const (
@@ -37,9 +39,13 @@ type authority struct {
 //
 // The key is written before the certificate, so a crash in between leaves a key
 // alone, and the next call makes the certificate from it. A certificate alone is
-// an error: somebody may trust it, and its key is lost. Of two processes that
-// make the same CA at once, one wins and both return the winner's.
+// an error: somebody may trust it, and its key is lost. The caller holds the
+// installation's lock: files have one writer.
 func openCA(dir, name, title string, now time.Time) (*authority, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
 	ca := &authority{certFile: filepath.Join(dir, name+".crt"), keyFile: filepath.Join(dir, name+".key")}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory of the CA: %w", err)
@@ -50,14 +56,27 @@ func openCA(dir, name, title string, now time.Time) (*authority, error) {
 	if certErr == nil && errors.Is(keyErr, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s has lost its key %s: restore the key, or remove the certificate to make a new CA", ca.certFile, ca.keyFile)
 	}
-	keyPEM, err := readOrCreate(ca.keyFile, 0o600, newKeyPEM)
+	keyPEM, err := readOrCreate(ca.keyFile, func() error {
+		keyPEM, err := newKeyPEM()
+		if err != nil {
+			return err
+		}
+		return host.Local{}.CreateSecret(ca.keyFile, host.NewSecret(string(keyPEM)))
+	})
 	if err != nil {
 		return nil, fmt.Errorf("CA key: %w", err)
 	}
 	if err := refuseReadable(ca.keyFile); err != nil {
 		return nil, err
 	}
-	certPEM, err := readOrCreate(ca.certFile, 0o644, func() ([]byte, error) { return newCAPEM(keyPEM, title, now) })
+	certPEM, err := readOrCreate(ca.certFile, func() error {
+		certPEM, err := newCAPEM(keyPEM, title, now)
+		if err != nil {
+			return err
+		}
+		_, err = host.Local{}.WriteFile(ca.certFile, host.File{Content: certPEM, Mode: 0o644})
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("CA certificate for the key %s: %w", ca.keyFile, err)
 	}

@@ -228,27 +228,6 @@ func TestCAAfterACrash(t *testing.T) {
 	}
 }
 
-func TestCAMadeAtOnce(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	cas := make([]*authority, 8)
-	var makers sync.WaitGroup
-	for i := range cas {
-		makers.Go(func() {
-			var err error
-			if cas[i], err = openCA(dir, "ca", "CA", time.Now()); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	makers.Wait()
-	for _, ca := range cas {
-		if ca == nil || !ca.cert.Equal(cas[0].cert) {
-			t.Fatal("two makers, two CAs")
-		}
-	}
-}
-
 func TestCARefused(t *testing.T) {
 	t.Parallel()
 	stranger := t.TempDir()

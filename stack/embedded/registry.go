@@ -19,6 +19,8 @@ import (
 	_ "github.com/distribution/distribution/v3/registry/auth/token"
 	"github.com/distribution/distribution/v3/registry/handlers"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
+
+	"regctl/provision/host"
 )
 
 // tokenPath is the token endpoint that the registry sends clients to.
@@ -181,7 +183,7 @@ func uploadSecret(path string) (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		secret = make([]byte, size)
 		_, _ = rand.Read(secret) // never fails
-		if err := writeSecret(path, secret); err != nil {
+		if err := (host.Local{}).CreateSecret(path, host.NewSecret(string(secret))); err != nil {
 			return "", err
 		}
 	case err != nil:
@@ -190,17 +192,4 @@ func uploadSecret(path string) (string, error) {
 		return "", fmt.Errorf("%s has %d bytes instead of %d: remove it, a new one is made", path, len(secret), size)
 	}
 	return hex.EncodeToString(secret), nil
-}
-
-func writeSecret(path string, secret []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".secret-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(secret)
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
 }

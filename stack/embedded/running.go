@@ -2,10 +2,11 @@ package embedded
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"regctl/provision/host"
 )
 
 // Running tells commands on the same machine how to reach a stack that serves.
@@ -38,8 +39,7 @@ func (r Running) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	path := runningFile(dir)
-	if err := errors.Join(os.WriteFile(path+".tmp", text, 0o600), os.Rename(path+".tmp", path)); err != nil {
+	if _, err := (host.Local{}).WriteFile(runningFile(dir), host.File{Content: text, Mode: 0o600}); err != nil {
 		return fmt.Errorf("writing where the stack serves: %w", err)
 	}
 	return nil
