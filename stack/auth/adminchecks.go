@@ -142,9 +142,7 @@ func checkHash(hash string) error {
 	if !isBcrypt(hash) || len(hash) != hashLength {
 		return usage("password hash is not a bcrypt hash ($2a$, $2b$ or $2y$)")
 	}
-	switch cost, err := bcrypt.Cost([]byte(hash)); {
-	case err != nil:
-		return err
+	switch cost := hashCost(hash); {
 	case cost > maxHashCost:
 		return usage(fmt.Sprintf("password hash has cost %d: each login would take seconds (at most %d)", cost, maxHashCost))
 	case bcrypt.CompareHashAndPassword([]byte(hash), nil) == nil:

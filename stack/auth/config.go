@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"time"
@@ -107,7 +108,7 @@ type LoadOptions struct {
 // working directory. An error is for the operator: in docker_auth's words, with
 // the file and, where there is one, the line.
 func LoadConfig(path string, opts LoadOptions) (*Config, error) {
-	data, err := readConfig(path)
+	data, err := readFile(path, maxConfigSize)
 	if err != nil {
 		return nil, fmt.Errorf("could not read %s: %w", path, err)
 	}
@@ -125,15 +126,16 @@ func LoadConfig(path string, opts LoadOptions) (*Config, error) {
 	return c.config(), nil
 }
 
-func readConfig(path string) ([]byte, error) {
+// readFile reads a file of at most limit bytes.
+func readFile(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxConfigSize+1))
-	if err == nil && len(data) > maxConfigSize {
-		err = fmt.Errorf("larger than %d MiB", maxConfigSize>>20)
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("larger than %d MiB", limit>>20)}
 	}
 	return data, err
 }

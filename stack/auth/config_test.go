@@ -227,8 +227,20 @@ func TestConfigUnreadable(t *testing.T) {
 	f := newConfigFiles(t)
 	full := partServer + partToken + partUsers + partACL
 	full += "# " + strings.Repeat("x", maxConfigSize-len(full))
-	if _, err = f.load(t, full, LoadOptions{}); err == nil || err.Error() != "could not read FILE: larger than 8 MiB" {
+	if _, err = f.load(t, full, LoadOptions{}); err == nil || err.Error() != "could not read FILE: read FILE: larger than 8 MiB" {
 		t.Errorf("%v", err)
+	}
+}
+
+// A key file without end must not fill the memory.
+func TestConfigKeyFilesAreBounded(t *testing.T) {
+	t.Parallel()
+	f := newConfigFiles(t)
+	for _, pair := range []string{"certificate: /dev/zero, key: DIR/p256.key", "certificate: DIR/p256.pem, key: /dev/zero"} {
+		_, err := f.load(t, partServer+partUsers+partACL+"token: {issuer: i, expiration: 900, "+pair+"}\n", LoadOptions{})
+		if err == nil || err.Error() != "FILE:4: failed to load token cert and key: read /dev/zero: larger than 1 MiB" {
+			t.Errorf("%v", err)
+		}
 	}
 }
 

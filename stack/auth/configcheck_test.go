@@ -80,6 +80,7 @@ func TestConfigErrors(t *testing.T) {
 		{users("bob:\n    password: hunter2"), "invalid config: FILE:6: users.bob.password is not a bcrypt hash, so no password is accepted: make one with htpasswd -nB NAME (--compat accepts it)"},
 		{users("bob: {password: '" + bcryptHash[:59] + "'}"), "invalid config: FILE:5: users.bob.password is not a bcrypt hash, so no password is accepted: make one with htpasswd -nB NAME (--compat accepts it)"},
 		{users("bob: {password: '" + strings.Replace(bcryptHash, "$04$", "$99$", 1) + "'}"), "invalid config: FILE:5: users.bob.password is not a bcrypt hash, so no password is accepted: make one with htpasswd -nB NAME (--compat accepts it)"},
+		{users("bob: {password: '" + strings.Replace(bcryptHash, "$04$", "$16$", 1) + "'}"), "invalid config: FILE:5: users.bob.password has bcrypt cost 16, so each guess keeps a core busy for seconds (at most 15): make one with htpasswd -nB -C 10 NAME (--compat accepts it)"},
 		{users("x.y: {}"), `invalid config: FILE:5: users."x.y" has no password, so every password is accepted: give a bcrypt hash (htpasswd -nB NAME) (--compat accepts it)`},
 		{users("null: {}"), `invalid config: FILE:5: users: an unquoted null or ~ is the name "", the anonymous user: write "" if that is meant, or quote the name (--compat accepts it)`},
 		{users("bob: {password: 'BCRYPT'}\n  ~: {}\n  '': {}"), `invalid config: FILE:7: users: an unquoted null or ~ is the name "", the anonymous user: write "" if that is meant, or quote the name (--compat accepts it)`},

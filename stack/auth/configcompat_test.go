@@ -25,6 +25,7 @@ func TestConfigCompat(t *testing.T) {
 		{partACL + "users:\n  bob: {password: }", "FILE:5: users.bob.password is blank, so every password is accepted: give a bcrypt hash (htpasswd -nB NAME)", open("bob")},
 		{partACL + "users:\n  ~: {}", `FILE:5: users: an unquoted null or ~ is the name "", the anonymous user: write "" if that is meant, or quote the name`, open("")},
 		{partACL + "users:\n  bob: {password: x}", "FILE:5: users.bob.password is not a bcrypt hash, so no password is accepted: make one with htpasswd -nB NAME", func(c *Config) bool { return *c.Users["bob"].PasswordHash == "x" }},
+		{partACL + "users:\n  bob: {password: '$2a$31" + bcryptHash[6:] + "'}", "FILE:5: users.bob.password has bcrypt cost 31, so each guess keeps a core busy for seconds (at most 15): make one with htpasswd -nB -C 10 NAME", func(c *Config) bool { _, cost := accounts(c.Users, nil); return cost == maxHashCost }},
 		{partACL + "users:\n  bob: {password: 'BCRYPT', expire: 1}", `FILE:5: users.bob: unknown key "expire"; did you mean "expires"?`, func(c *Config) bool { return c.Users["bob"].Expires.IsZero() }},
 		{partUsers + "acl:\n- {match: {account: }, actions: []}", `FILE:5: invalid ACL: entry 0, match.account is blank, which holds for everything: give a pattern ("" for empty text) or leave the key out`, all},
 		{partUsers + "acl:\n- {match: {ip: ~}, actions: []}", `FILE:5: invalid ACL: entry 0, match.ip is blank, which holds for everything: give a pattern ("" for empty text) or leave the key out`, all},

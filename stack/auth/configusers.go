@@ -70,6 +70,8 @@ func (c *checker) password(place keyPath, name string, s *section[userYAML]) err
 		return c.refuse(place, "%s has no password, so every password is accepted: give a bcrypt hash (htpasswd -nB NAME)", place)
 	case hash != nil && !isBcrypt(*hash):
 		return c.refuse(p, "%s is not a bcrypt hash, so no password is accepted: make one with htpasswd -nB NAME", p)
+	case hash != nil && hashCost(*hash) > maxHashCost:
+		return c.refuse(p, "%s has bcrypt cost %d, so each guess keeps a core busy for seconds (at most %d): make one with htpasswd -nB -C 10 NAME", p, hashCost(*hash), maxHashCost)
 	}
 	return nil
 }
@@ -79,9 +81,15 @@ func (c *checker) password(place keyPath, name string, s *section[userYAML]) err
 var bcryptForm = regexp.MustCompile(`^\$2[^$]?\$\d\d\$[./A-Za-z0-9]{53}`)
 
 // isBcrypt reports whether some password matches the hash.
-func isBcrypt(hash string) bool {
-	_, err := bcrypt.Cost([]byte(hash))
-	return err == nil && bcryptForm.MatchString(hash)
+func isBcrypt(hash string) bool { return hashCost(hash) > 0 && bcryptForm.MatchString(hash) }
+
+// hashCost returns the cost of a bcrypt hash, 0 if it is none.
+func hashCost(hash string) int {
+	cost, err := bcrypt.Cost([]byte(hash))
+	if err != nil {
+		return 0
+	}
+	return cost
 }
 
 // noBlank is an error for keys of ours with no value: left blank by a template

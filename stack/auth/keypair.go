@@ -19,11 +19,23 @@ type KeyPair struct {
 	TLS tls.Certificate
 }
 
-// LoadKeyPair reads two PEM files. It refuses a key that does not belong to the
+// maxKeySize bounds a certificate or key file; a chain of five certificates
+// takes some 10 KiB.
+const maxKeySize = 1 << 20
+
+// LoadKeyPair reads two PEM files of at most 1 MiB. It refuses a key that does not belong to the
 // certificate, and keys that tokens cannot be signed with (RSA and EC P-256,
 // P-384, P-521 can).
 func LoadKeyPair(certFile, keyFile string) (*KeyPair, error) {
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	cert, err := readFile(certFile, maxKeySize)
+	if err != nil {
+		return nil, err
+	}
+	privateKey, err := readFile(keyFile, maxKeySize)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, privateKey)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,9 @@ type snapshot struct {
 	signer signer
 
 	accounts map[string]*account
-	maxCost  int // the dearest bcrypt cost; unknown accounts cost as much
+	// maxCost is the dearest bcrypt cost; unknown accounts cost as much. A
+	// dearer hash that --compat let pass costs only those who guess at it.
+	maxCost int
 	// static and stored are asked in this order; the first with a rule that
 	// matches decides (docker_auth's order of authorizers).
 	static, stored *ACL
@@ -101,12 +103,10 @@ func accounts(static map[string]StaticUser, stored map[string]store.User) (map[s
 	}
 	maxCost := 0
 	for _, a := range all {
-		if cost, err := bcrypt.Cost(a.hash); err == nil {
-			maxCost = max(maxCost, cost)
-		}
+		maxCost = max(maxCost, hashCost(string(a.hash)))
 	}
 	if maxCost == 0 {
 		maxCost = bcrypt.DefaultCost
 	}
-	return all, maxCost
+	return all, min(maxCost, maxHashCost)
 }
