@@ -420,7 +420,7 @@ func TestStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	got.Started, got.Version = time.Time{}, ""
-	if want := (Status{Ready: true, Users: len(s.current.Load().accounts), Rules: len(vectorConfig().ACL) + 2}); got != want {
+	if want := (Status{Ready: true, Users: s.current.Load().accounts(), Rules: len(vectorConfig().ACL) + 2}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	s.audit.broken.Store(true)

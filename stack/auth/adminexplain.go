@@ -45,7 +45,7 @@ func (a *admin) testRules(_ context.Context, in RuleTest) (RuleTestResult, error
 	if err != nil {
 		return RuleTestResult{}, err
 	}
-	acct := snap.accounts[in.User]
+	acct := snap.account(in.User)
 	if acct == nil && in.User != "" {
 		return RuleTestResult{}, noUser(in.User)
 	}

@@ -24,7 +24,7 @@ func (a *admin) status(context.Context, nothing) (Status, error) {
 	snap := a.current.Load()
 	s := Status{
 		Version: Version(), Started: a.started.UTC(), Ready: true,
-		Users: len(snap.accounts), Rules: len(snap.cfg.ACL) + len(snap.state.Rules),
+		Users: snap.accounts(), Rules: len(snap.cfg.ACL) + len(snap.state.Rules),
 		Tokens: len(snap.state.Tokens), RefreshTokens: len(snap.state.Refresh),
 	}
 	if err := a.Ready(); err != nil {

@@ -92,7 +92,7 @@ func (a *admin) listTokens(ctx context.Context, in UserName) ([]TokenInfo, error
 	if in.Name == "" {
 		return all, nil
 	}
-	if a.current.Load().accounts[in.Name] == nil {
+	if a.current.Load().account(in.Name) == nil {
 		return nil, noUser(in.Name)
 	}
 	return slices.DeleteFunc(all, func(t TokenInfo) bool { return t.User != in.Name }), nil
@@ -112,7 +112,7 @@ func (a *admin) createToken(ctx context.Context, in NewToken) (CreatedToken, err
 	t := store.Token{ID: id, User: in.User, Name: in.Name, Hash: hash, Scopes: in.Scopes, Created: a.now().UTC(), Window: in.Window}
 	n := note{t.User, "token created: " + describeToken(t)}
 	err := a.change(ctx, &n, func(state store.State) (store.Change, error) {
-		if a.current.Load().accounts[t.User] == nil || t.User == "" {
+		if a.current.Load().account(t.User) == nil || t.User == "" {
 			return store.Change{}, noUser(t.User)
 		}
 		for _, other := range state.Tokens {
@@ -137,7 +137,7 @@ func (a *admin) revokeTokens(ctx context.Context, in Revocation) ([]TokenInfo, e
 	var gone []TokenInfo
 	n := note{account: in.User}
 	err = a.change(ctx, &n, func(state store.State) (change store.Change, err error) {
-		if in.User != "" && a.current.Load().accounts[in.User] == nil {
+		if in.User != "" && a.current.Load().account(in.User) == nil {
 			return change, noUser(in.User)
 		}
 		gone = slices.DeleteFunc(a.tokens(state), func(t TokenInfo) bool { return !wanted(t) })

@@ -40,7 +40,7 @@ const authFailed = "Auth failed."
 // authenticate finds out who asks. Its error is a *denied, a *throttled or
 // errBusy.
 func (s *Server) authenticate(ctx context.Context, snap *snapshot, q *tokenRequest) (*principal, error) {
-	acct := snap.accounts[q.account]
+	acct := snap.account(q.account)
 	switch id, hash, isSecret := parseSecret(tokenPrefix, q.password); {
 	case q.grantType == "refresh_token":
 		p, err := s.byRefreshToken(snap, q)
@@ -69,7 +69,7 @@ func openVia(a *account) string {
 // provePassword returns nil when the password is the account's, which may be
 // nil for an unknown one.
 func (s *Server) provePassword(ctx context.Context, snap *snapshot, acct *account, q *tokenRequest) error {
-	var hash []byte
+	var hash string
 	reason := "unknown account"
 	if acct != nil {
 		hash, reason = acct.hash, "wrong password"
@@ -149,7 +149,7 @@ func (s *Server) byRefreshToken(snap *snapshot, q *tokenRequest) (*principal, er
 	id, hash, ok := parseSecret(refreshPrefix, q.refreshToken)
 	t, found := snap.state.Refresh[id]
 	switch {
-	case !ok || !found || subtle.ConstantTimeCompare(t.Hash, bindSecret(hash, snap.accounts[t.User])) != 1:
+	case !ok || !found || subtle.ConstantTimeCompare(t.Hash, bindSecret(hash, snap.account(t.User))) != 1:
 		return nil, &denied{authFailed, "unknown or revoked refresh token, or the password was changed"}
 	case !snap.cfg.Token.Refresh:
 		return nil, &denied{authFailed, "refresh tokens are switched off"}
@@ -161,7 +161,7 @@ func (s *Server) byRefreshToken(snap *snapshot, q *tokenRequest) (*principal, er
 		return nil, &denied{"Auth failed: this login has expired.", "refresh token expired " + stamp(t.Expires)}
 	}
 	q.account = t.User
-	acct := snap.accounts[t.User] // exists: the secret is bound to it
+	acct := snap.account(t.User) // exists: the secret is bound to it
 	s.uses.note(id, s.now())
 	return s.admit(&principal{account: acct, via: "refresh", ends: sooner(acct.Expires, t.Expires)})
 }

@@ -43,7 +43,7 @@ func newMetrics(s *Server) *metrics {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	m.registry.MustRegister(m.requests, m.duration, m.hashing, m.reloads,
-		gauge("regctl_auth_accounts", "Accounts, static and stored.", func() float64 { return float64(len(s.current.Load().accounts)) }),
+		gauge("regctl_auth_accounts", "Accounts, static and stored.", func() float64 { return float64(s.current.Load().accounts()) }),
 		gauge("regctl_auth_hash_waiting", "Requests that hash or wait for it.", func() float64 { return float64(s.creds.waiting.Load()) }),
 		gauge("regctl_auth_ready", "1 when requests can be answered.", func() float64 {
 			if s.Ready() != nil {

@@ -59,14 +59,14 @@ func newVerifier(now func() time.Time) *verifier {
 	}
 }
 
-func (v *verifier) credential(account string, hash []byte, password string) credential {
-	mac := hmac.New(sha256.New, v.key)
-	for _, part := range [][]byte{[]byte(account), hash, []byte(password)} {
-		var size [8]byte
-		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
-		mac.Write(size[:])
-		mac.Write(part)
+func (v *verifier) credential(account, hash, password string) credential {
+	parts := make([]byte, 0, len(account)+len(hash)+len(password)+3*8)
+	for _, part := range [...]string{account, hash, password} {
+		parts = binary.BigEndian.AppendUint64(parts, uint64(len(part)))
+		parts = append(parts, part...)
 	}
+	mac := hmac.New(sha256.New, v.key)
+	mac.Write(parts)
 	return credential(mac.Sum(nil))
 }
 
@@ -80,7 +80,7 @@ func (v *verifier) known(c credential) bool {
 // the highest cost of any account, and not on the account or its hash: bcrypt's
 // work doubles with each step of cost, so cost c followed by dummies of cost
 // c, c+1, … dearest-1 adds up to cost dearest.
-func (v *verifier) check(ctx context.Context, c credential, hash []byte, password string, dearest int) (bool, error) {
+func (v *verifier) check(ctx context.Context, c credential, hash, password string, dearest int) (bool, error) {
 	if v.waiting.Add(1) > hashQueue {
 		v.waiting.Add(-1)
 		return false, errBusy
@@ -106,13 +106,13 @@ func (v *verifier) check(ctx context.Context, c credential, hash []byte, passwor
 // compareWith compares and, on a failure, burns the difference to the dearest
 // hash. It never accepts what bcrypt cannot parse. Like docker_auth's library
 // it ignores what follows the 72nd byte of a password.
-func compareWith(hash []byte, password string, dearest int, burn func(cost int)) bool {
-	cost, err := bcrypt.Cost(hash)
+func compareWith(hash, password string, dearest int, burn func(cost int)) bool {
+	cost, err := bcrypt.Cost([]byte(hash))
 	if err != nil { // no such account, or no usable hash
 		burn(dearest)
 		return false
 	}
-	if bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil {
+	if bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil {
 		return true
 	}
 	for ; cost < dearest; cost++ {

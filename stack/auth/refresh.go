@@ -49,7 +49,7 @@ func bindSecret(hash []byte, acct *account) []byte {
 	if acct == nil {
 		return nil
 	}
-	return hashSecret(slices.Concat(hash, acct.hash))
+	return hashSecret(append(slices.Clone(hash), acct.hash...))
 }
 
 // surplus lists the refresh tokens of user that have expired or are too many.

@@ -18,7 +18,6 @@ type snapshot struct {
 	state  store.State
 	signer signer
 
-	accounts map[string]*account
 	// maxCost is the dearest bcrypt cost; unknown accounts cost as much. A
 	// dearer hash that --compat let pass costs only those who guess at it.
 	maxCost int
@@ -31,7 +30,7 @@ type snapshot struct {
 // account is a user that may authenticate, from the configuration or the store.
 type account struct {
 	name     string
-	hash     []byte // bcrypt; anything else never matches
+	hash     string // bcrypt; anything else never matches
 	open     bool   // accepts every password
 	disabled bool
 	labels   map[string][]string
@@ -58,7 +57,7 @@ func newSnapshot(cfg *Config, state store.State, now time.Time) (*snapshot, erro
 	if s.limits, err = compileLimits(state.Tokens); err != nil {
 		return nil, fmt.Errorf("stored tokens: %w", err)
 	}
-	s.accounts, s.maxCost = accounts(cfg.Users, state.Users)
+	s.maxCost = dearest(cfg.Users, state.Users)
 	return s, nil
 }
 
@@ -78,7 +77,7 @@ func (s *snapshot) with(change store.Change) (*snapshot, error) {
 		}
 	}
 	if len(change.PutUsers)+len(change.DropUsers) > 0 {
-		next.accounts, next.maxCost = accounts(s.cfg.Users, next.state.Users)
+		next.maxCost = dearest(s.cfg.Users, next.state.Users)
 	}
 	return &next, nil
 }
@@ -87,26 +86,47 @@ func sortedRules(rules map[int64]store.Rule) []store.Rule {
 	return slices.SortedFunc(maps.Values(rules), func(a, b store.Rule) int { return cmp.Compare(a.Seq, b.Seq) })
 }
 
-// accounts merges both sources of users. A static user hides a stored one of
-// the same name: the first authenticator that knows an account decides.
-func accounts(static map[string]StaticUser, stored map[string]store.User) (map[string]*account, int) {
-	all := make(map[string]*account, len(static)+len(stored))
-	for name, u := range stored {
-		all[name] = &account{name: name, hash: []byte(u.PasswordHash), disabled: u.Disabled, labels: u.Labels, Window: u.Window}
-	}
-	for name, u := range static {
+// account returns the account of that name, or nil. A static user hides a stored
+// one: the first authenticator that knows an account decides. It is made when it
+// is asked for, so that 10,000 users are not kept twice.
+func (s *snapshot) account(name string) *account {
+	if u, ok := s.cfg.Users[name]; ok {
 		a := &account{name: name, open: u.PasswordHash == nil, disabled: u.Disabled, labels: u.Labels, Window: u.Window}
 		if !a.open {
-			a.hash = []byte(*u.PasswordHash)
+			a.hash = *u.PasswordHash
 		}
-		all[name] = a
+		return a
 	}
-	maxCost := 0
-	for _, a := range all {
-		maxCost = max(maxCost, hashCost(string(a.hash)))
+	if u, ok := s.state.Users[name]; ok {
+		return &account{name: name, hash: u.PasswordHash, disabled: u.Disabled, labels: u.Labels, Window: u.Window}
 	}
-	if maxCost == 0 {
-		maxCost = bcrypt.DefaultCost
+	return nil
+}
+
+// accounts counts those that account finds.
+func (s *snapshot) accounts() int {
+	n := len(s.state.Users)
+	for name := range s.cfg.Users {
+		if _, hidden := s.state.Users[name]; !hidden {
+			n++
+		}
 	}
-	return all, min(maxCost, maxHashCost)
+	return n
+}
+
+// dearest returns the highest bcrypt cost of all accounts.
+func dearest(static map[string]StaticUser, stored map[string]store.User) int {
+	cost := 0
+	for _, u := range static {
+		if u.PasswordHash != nil {
+			cost = max(cost, hashCost(*u.PasswordHash))
+		}
+	}
+	for _, u := range stored {
+		cost = max(cost, hashCost(u.PasswordHash))
+	}
+	if cost == 0 {
+		cost = bcrypt.DefaultCost
+	}
+	return min(cost, maxHashCost)
 }
