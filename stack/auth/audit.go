@@ -72,7 +72,7 @@ func (rec *Record) granted(grants []grant, c *claims) {
 	full, none := true, true
 	for i, g := range grants {
 		rec.Scopes[i].Granted = c.Access[i].Actions
-		rec.Scopes[i].Rule = ruleName(g.rule)
+		rec.Scopes[i].Rule = ruleName(g.Decision)
 		full = full && len(g.granted) == len(g.actions)
 		none = none && len(g.granted) == 0
 	}
@@ -88,15 +88,18 @@ func (rec *Record) granted(grants []grant, c *claims) {
 	rec.TokenID, rec.Expires = c.ID, &exp
 }
 
-func ruleName(r *store.Rule) string {
-	switch {
-	case r == nil:
+func ruleName(d Decision) string {
+	if d.Rule == nil {
 		return ""
-	case r.Comment == "":
-		return fmt.Sprint(r.Seq)
-	default:
-		return fmt.Sprintf("%d %s", r.Seq, r.Comment)
 	}
+	name := fmt.Sprint(d.Rule.Seq)
+	if d.Rule.Comment != "" {
+		name += " " + d.Rule.Comment
+	}
+	if d.Limited {
+		name += " (denies: too large to tell whether it matches)"
+	}
+	return name
 }
 
 const (

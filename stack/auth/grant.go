@@ -6,15 +6,13 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"regctl/stack/auth/store"
 )
 
 // grant is the answer to one requested scope.
 type grant struct {
 	scope
 	granted []string
-	rule    *store.Rule // that decided; nil denies
+	Decision
 }
 
 // authorize answers every requested scope, in order. Until is when the first of
@@ -32,7 +30,7 @@ func (s *Server) authorize(snap *snapshot, who *principal, q *tokenRequest) (gra
 		if len(granted) > 0 {
 			until = sooner(until, d.Until)
 		}
-		grants = append(grants, grant{scope: sc, granted: granted, rule: d.Rule})
+		grants = append(grants, grant{sc, granted, d})
 	}
 	return grants, until
 }
