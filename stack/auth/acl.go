@@ -25,6 +25,9 @@ type Decision struct {
 	// Rule is the rule that decided, nil when none matched (which denies). It
 	// belongs to the list: read it only.
 	Rule *store.Rule
+	// Limited says that a limit was reached before it was known whether Rule
+	// matches, so nothing is granted; see CompileACL.
+	Limited bool
 	// Actions are the granted ones: sorted, a subset of the asked, maybe empty.
 	// It may be the slice of the question itself: read it only.
 	Actions []string
@@ -105,7 +108,11 @@ func (a *ACL) Decide(q *Query, now time.Time) Decision {
 			return Decision{Until: begins}
 		}
 		r := &a.rules[i]
-		if r.Over(now) || !r.matches(q, a.cache) {
+		if r.Over(now) {
+			continue
+		}
+		matches := r.matches(q, a.cache)
+		if matches == no {
 			continue
 		}
 		if r.Pending(now) {
@@ -114,12 +121,11 @@ func (a *ACL) Decide(q *Query, now time.Time) Decision {
 			}
 			continue
 		}
-		source := &a.source[i]
-		return Decision{
-			Rule:    source,
-			Actions: granted(q.Actions, source.Actions),
-			Until:   sooner(begins, r.Expires),
+		d := Decision{Rule: &a.source[i], Limited: matches == unknown, Until: sooner(begins, r.Expires)}
+		if !d.Limited {
+			d.Actions = granted(q.Actions, d.Rule.Actions)
 		}
+		return d
 	}
 }
 
@@ -131,29 +137,53 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-func (r *rule) matches(q *Query, cache *regexCache) bool {
-	for i := range r.conditions {
-		if !r.conditions[i].holds(q, cache) {
-			return false
-		}
+// truth says whether a condition holds. Of conditions that must all hold the
+// least decides, of alternatives the greatest.
+type truth uint8
+
+const (
+	no      truth = iota
+	unknown       // a limit was reached before it was clear
+	yes
+)
+
+func truthOf(holds bool) truth {
+	if holds {
+		return yes
 	}
-	return true
+	return no
 }
 
-func (c *condition) holds(q *Query, cache *regexCache) bool {
+func (r *rule) matches(q *Query, cache *regexCache) truth {
+	all := yes
+	for i := range r.conditions {
+		if all = min(all, r.conditions[i].holds(q, cache)); all == no {
+			break
+		}
+	}
+	return all
+}
+
+func (c *condition) holds(q *Query, cache *regexCache) truth {
 	switch c.field {
 	case fieldIP:
-		return c.network.Contains(q.IP.Unmap().WithZone(""))
+		return truthOf(c.network.Contains(q.IP.Unmap().WithZone("")))
 	case fieldLabel:
-		for _, value := range q.Labels[c.label] {
-			if c.pattern.match(value, q, cache) {
-				return true
-			}
-		}
-		return false
+		return anyOf(q.Labels[c.label], func(value string) truth { return c.pattern.match(value, q, cache) })
 	default:
 		return c.pattern.match(q.value(c.field), q, cache)
 	}
+}
+
+// anyOf says whether one of the values is as wanted.
+func anyOf(values []string, wanted func(string) truth) truth {
+	most := no
+	for _, value := range values {
+		if most = max(most, wanted(value)); most == yes {
+			break
+		}
+	}
+	return most
 }
 
 // granted returns the asked actions, which are sorted, that are allowed.

@@ -335,7 +335,7 @@ func (a *ACL) indexOf(r *store.Rule) int {
 	return -1
 }
 
-// TestLabelLimit tries too many combinations: no match, and no endless search.
+// TestLabelLimit tries too many combinations: no endless search, and a denial.
 func TestLabelLimit(t *testing.T) {
 	t.Parallel()
 	many := make([]string, 200)
@@ -345,15 +345,24 @@ func TestLabelLimit(t *testing.T) {
 	q := Query{Name: "x-y", Labels: map[string][]string{"a": many, "b": append(many, "y")}}
 	a := mustCompile(t, store.Rule{Match: store.Match{Name: new("${labels:a}?${labels:b}z")}, Actions: []string{"*"}},
 		store.Rule{Match: store.Match{Name: new("${labels:a}-${labels:b}")}, Actions: []string{"*"}})
-	if d := a.Decide(&q, noon); a.indexOf(d.Rule) != 1 {
-		t.Errorf("decided by %v", d.Rule)
+	q.Actions = []string{"pull"}
+	if d := a.Decide(&q, noon); a.indexOf(d.Rule) != 0 || !d.Limited || len(d.Actions) > 0 {
+		t.Errorf("%+v", d)
+	}
+	if v := a.Explain(&q, noon); len(v) != 1 || !v[0].Matched || !strings.HasPrefix(v[0].Reason, "denies, because") {
+		t.Errorf("%+v", v)
+	}
+	other := mustCompile(t, store.Rule{Match: store.Match{Name: new("${labels:a}?${labels:b}z"), Labels: map[string]string{"a": "q"}}, Actions: []string{}},
+		store.Rule{Actions: []string{"*"}})
+	if d := other.Decide(&q, noon); other.indexOf(d.Rule) != 1 || d.Limited {
+		t.Errorf("another condition fails, and yet %+v", d)
 	}
 	q.Labels["a"] = slices.Repeat([]string{"q"}, maxTries)
 	if d := a.Decide(&q, noon); d.Rule != nil {
 		t.Errorf("decided by %v", d.Rule)
 	}
 	q.Labels["a"] = append(slices.Repeat([]string{"q"}, maxTries-1), "x")
-	if d := a.Decide(&q, noon); d.Rule != nil {
+	if d := a.Decide(&q, noon); !d.Limited {
 		t.Error("the value after the last try is used")
 	}
 	q.Labels["a"] = append(slices.Repeat([]string{"q"}, 300), "x")
@@ -372,8 +381,8 @@ func TestRegexLimit(t *testing.T) {
 		want bool
 	}{{10, true}, {maxCachedText + 1, true}, {maxRegexText - 2, true}, {maxRegexText - 1, false}} {
 		long := strings.Repeat("x", test.size)
-		if d := a.Decide(&Query{Account: long, Name: long}, noon); (d.Rule != nil) != test.want {
-			t.Errorf("%d bytes: %v", test.size, d.Rule != nil)
+		if d := a.Decide(&Query{Account: long, Name: long}, noon); d.Rule == nil || d.Limited == test.want {
+			t.Errorf("%d bytes: %+v", test.size, d)
 		}
 	}
 	if n := a.cache.compiled.Len(); n != 1 {

@@ -95,9 +95,10 @@ const IgnoreBadGlobs CompileOption = 1
 //
 // At most 10,000 label values are tried for one condition, counting a value
 // once for each combination of those before it; values that cannot begin the
-// text cut off all their combinations. Beyond that the condition does not hold.
-// Neither does a regular expression whose text with placeholders filled in is
-// longer than 16 KiB.
+// text cut off all their combinations. A regular expression with placeholders
+// filled in has at most 16 KiB. A rule that reaches one of these limits, and of
+// which no other condition fails, denies: to go on without it would open what a
+// rule that denies, or grants less than a later one, was meant to close.
 //
 // # Dates and actions
 //

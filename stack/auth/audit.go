@@ -69,12 +69,39 @@ func (rec *Record) describe(q *tokenRequest) {
 	rec.Reason = strings.Join(q.warnings, "; ")
 }
 
+// What is kept of a request whose sender proved nothing: enough to see what was
+// tried, and too little to fill the disk with.
+const (
+	clippedScopes = 8
+	clippedText   = 128 // bytes
+)
+
+// clip shortens what a client chose.
+func (rec *Record) clip() {
+	for _, text := range []*string{&rec.Account, &rec.Service, &rec.Reason} {
+		*text = clipped(*text)
+	}
+	if more := len(rec.Scopes) - clippedScopes; more > 0 {
+		rec.Scopes = append(rec.Scopes[:clippedScopes], RecordScope{Asked: fmt.Sprintf("and %d more", more)})
+	}
+	for i := range rec.Scopes {
+		rec.Scopes[i].Asked = clipped(rec.Scopes[i].Asked)
+	}
+}
+
+func clipped(text string) string {
+	if len(text) <= clippedText {
+		return text
+	}
+	return text[:clippedText] + "…"
+}
+
 // granted notes the answer.
 func (rec *Record) granted(grants []grant, c *claims) {
 	full, none := true, true
 	for i, g := range grants {
 		rec.Scopes[i].Granted = c.Access[i].Actions
-		rec.Scopes[i].Rule = ruleName(g.rule)
+		rec.Scopes[i].Rule = ruleName(g.Rule)
 		rec.Scopes[i].Denial = g.denial()
 		full = full && len(g.granted) == len(g.actions)
 		none = none && len(g.granted) == 0

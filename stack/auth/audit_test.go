@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -130,6 +131,33 @@ func TestAuditCannotBeForged(t *testing.T) {
 		before, _, _ := strings.Cut(line, `"client":"192.0.2.1"`)
 		if len(before) > 80 || strings.Contains(before, "account") {
 			t.Errorf("text of the client before its address: %s", line)
+		}
+	}
+}
+
+// Nobody fills the disk without proving who he is.
+func TestAuditOfStrangersIsShort(t *testing.T) {
+	s, _, lines := auditedServer(t)
+	scopes := strings.TrimSuffix(strings.Repeat("repository:"+strings.Repeat("x", 400)+":pull ", 100), " ")
+	ask := func(user, password string) {
+		t.Helper()
+		exchange(t, s, basic(form("", url.Values{"scope": {scopes}, "service": {strings.Repeat("s", maxText)}}.Encode()), user, password))
+	}
+	ask(strings.Repeat("u", maxText), "x")
+	ask("alice", "wrong")
+	ask("alice", "secret")
+	exchange(t, s, form("", "grant_type="+strings.Repeat("\x01", 10_000)))
+	for i, want := range []int{clippedScopes + 1, clippedScopes + 1, 100, 0} {
+		rec := lines()[i]
+		size := len(rec.Account) + len(rec.Service) + len(rec.Reason)
+		for _, sc := range rec.Scopes {
+			size += len(sc.Asked)
+		}
+		if len(rec.Scopes) != want || want < 100 && size > (clippedScopes+4)*(clippedText+8) {
+			t.Errorf("record %d: %d scopes, %d bytes", i, len(rec.Scopes), size)
+		}
+		if want == clippedScopes+1 && rec.Scopes[clippedScopes].Asked != "and 92 more" {
+			t.Errorf("%+v", rec.Scopes[clippedScopes])
 		}
 	}
 }

@@ -22,6 +22,9 @@ type principal struct {
 	ends   time.Time   // when the account or the token ends; zero is never
 }
 
+// viaNobody is how the anonymous account is proven: not at all.
+const viaNobody = "anonymous"
+
 // denied is a failed authentication. Client is told to the client: only those
 // who proved a password learn why it did not help.
 type denied struct{ client, reason string }
@@ -61,7 +64,7 @@ func (s *Server) authenticate(ctx context.Context, snap *snapshot, q *tokenReque
 
 func openVia(a *account) string {
 	if a.name == "" {
-		return "anonymous"
+		return viaNobody
 	}
 	return "no password set"
 }

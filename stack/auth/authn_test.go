@@ -3,8 +3,10 @@ package auth
 import (
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -305,6 +307,30 @@ func TestBudget(t *testing.T) {
 	}
 	if w, _ = exchange(t, s, six("2001:db8:0:2::1")); w.Code != 401 {
 		t.Errorf("another /64: %d", w.Code)
+	}
+}
+
+// The budget keeps no text of a request: a short account may hold on to a long
+// body of which it is a part.
+func TestBudgetForgetsTexts(t *testing.T) {
+	clock := &testClock{t: time.Now()}
+	b := newBudget(clock.now)
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	const size = 1 << 20
+	for i := range addressBurst {
+		body := strings.Repeat(string(rune('a'+i)), size)
+		if wait, _ := b.take(netip.Addr{}, body[:100]); wait > 0 {
+			t.Fatalf("refused after %d", i)
+		}
+	}
+	if after := heap(); after > before+addressBurst*size/4 {
+		t.Errorf("%d entries keep %d bytes", b.entries.Len(), after-before)
 	}
 }
 

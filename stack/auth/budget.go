@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
@@ -23,37 +24,38 @@ const (
 
 // budget counts failures per (address, account) and per address.
 type budget struct {
-	now func() time.Time
-	mu  sync.Mutex
-	// An address without account is kept under the account "\xff", which no
-	// request can have: it is not UTF-8.
+	now     func() time.Time
+	seed    maphash.Seed
+	mu      sync.Mutex
 	entries *lru.Cache[budgetKey, bucket]
 }
 
+// budgetKey is an address with an account, or without one: whatever the account.
+// The account is hashed because its length is the client's choice.
 type budgetKey struct {
 	addr    netip.Prefix
-	account string
+	pair    bool
+	account uint64
 }
 
 // bucket is a token bucket, kept as the time at which it will be full again:
 // each failure moves that on by one refill.
 type bucket struct{ full time.Time }
 
-const anyAccount = "\xff"
-
 func newBudget(now func() time.Time) *budget {
 	entries, err := lru.New[budgetKey, bucket](budgetEntries)
 	if err != nil {
 		panic(err) // the size is a positive constant
 	}
-	return &budget{now: now, entries: entries}
+	return &budget{now: now, seed: maphash.MakeSeed(), entries: entries}
 }
 
 // take reserves one failure. When the budget is used up it reports how long to
 // wait. giveBack returns the reservation after a success: taking first keeps
 // parallel guesses from slipping through together.
 func (b *budget) take(addr netip.Addr, account string) (wait time.Duration, giveBack func()) {
-	pair, address := budgetKey{network(addr), account}, budgetKey{network(addr), anyAccount}
+	address := budgetKey{addr: network(addr)}
+	pair := budgetKey{address.addr, true, maphash.String(b.seed, account)}
 	now := b.now()
 	b.mu.Lock()
 	defer b.mu.Unlock()

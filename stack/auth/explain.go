@@ -13,7 +13,8 @@ import (
 type Verdict struct {
 	Rule    *store.Rule `json:"rule"`
 	Matched bool        `json:"matched"` // this is the rule that decides
-	// Reason says to a person why the rule does not match; "" if it does.
+	// Reason says to a person why the rule does not match, or why it denies
+	// although it is not known to match; "" if it matches.
 	Reason string `json:"reason,omitempty"`
 }
 
@@ -26,6 +27,9 @@ func (a *ACL) Explain(q *Query, now time.Time) []Verdict {
 		v := Verdict{Rule: &a.source[i]}
 		reasons := a.rules[i].objections(q, now, a.cache)
 		v.Matched = len(reasons) == 0
+		if v.Matched && a.rules[i].matches(q, a.cache) == unknown {
+			reasons = []string{"denies, because its labels or its regular expression are too large to tell whether it matches"}
+		}
 		v.Reason = strings.Join(reasons, "; ")
 		verdicts = append(verdicts, v)
 		if v.Matched {
@@ -46,7 +50,7 @@ func (r *rule) objections(q *Query, now time.Time, cache *regexCache) []string {
 	written := slices.Clone(r.conditions) // in the order that people write them
 	slices.SortStableFunc(written, func(x, y condition) int { return int(x.field) - int(y.field) })
 	for _, c := range written {
-		if !c.holds(q, cache) {
+		if c.holds(q, cache) == no {
 			reasons = append(reasons, c.objection(q, cache))
 		}
 	}
@@ -150,5 +154,5 @@ func list(values []string) string {
 // matchesCrossing reports whether p would match s if * and ? matched "/".
 func (p *pattern) matchesCrossing(s string, q *Query, cache *regexCache) bool {
 	return p.kind != regexPattern &&
-		p.fill(filling{pattern: p, query: q, cache: cache, text: neutral(s), crosses: true})
+		p.fill(filling{pattern: p, query: q, cache: cache, text: neutral(s), crosses: true}) == yes
 }

@@ -6,17 +6,13 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"regctl/stack/auth/store"
 )
 
 // grant is the answer to one requested scope.
 type grant struct {
 	scope
 	granted []string
-	rule    *store.Rule // that decided; nil denies
-	// narrowed says that a named token grants less than its user has.
-	narrowed bool
+	Decision // of the rules, before a named token narrows it
 }
 
 // denial says why not all that was asked is granted.
@@ -24,9 +20,11 @@ func (g *grant) denial() string {
 	switch {
 	case len(g.granted) == len(g.actions):
 		return ""
-	case g.rule == nil:
+	case g.Limited:
+		return "too large to tell whether the rule matches"
+	case g.Rule == nil:
 		return "no rule matches"
-	case g.narrowed:
+	case len(g.granted) < len(g.Actions):
 		return "outside the scopes of the token"
 	default:
 		return "the rule grants no more"
@@ -48,7 +46,7 @@ func (s *Server) authorize(snap *snapshot, who *principal, q *tokenRequest) (gra
 		if len(granted) > 0 {
 			until = sooner(until, d.Until)
 		}
-		grants = append(grants, grant{sc, granted, d.Rule, len(granted) < len(d.Actions)})
+		grants = append(grants, grant{sc, granted, d})
 	}
 	return grants, until
 }

@@ -57,50 +57,53 @@ type tokenResponse struct {
 func (s *Server) serveToken(w http.ResponseWriter, r *http.Request, snap *snapshot) {
 	start := time.Now()
 	rec := &Record{Time: s.now(), Request: rand.Text()[:12]}
-	status := s.answerToken(w, r, snap, rec)
-	s.metrics.observe(rec.Outcome, time.Since(start))
-	s.audit.write(rec)
-	if status >= 500 {
-		s.log.Error("token request failed", "request", rec.Request, "status", status, "reason", rec.Reason)
+	if body, err := s.answerToken(w, r, snap, rec); err != nil {
+		s.refuse(w, snap, rec, err)
+	} else {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store") // RFC 6749 section 5.1
+		w.Write(body)
 	}
+	s.metrics.observe(rec.Outcome, time.Since(start))
+	if rec.Outcome == Failed {
+		s.log.Error("token request failed", "request", rec.Request, "reason", rec.Reason)
+	}
+	if rec.Via == "" || rec.Via == viaNobody {
+		rec.clip()
+	}
+	s.audit.write(rec)
 }
 
-func (s *Server) answerToken(w http.ResponseWriter, r *http.Request, snap *snapshot, rec *Record) int {
+// answerToken returns the body of the answer, which has a token.
+func (s *Server) answerToken(w http.ResponseWriter, r *http.Request, snap *snapshot, rec *Record) ([]byte, error) {
 	addr, err := snap.cfg.Server.clientAddr(r)
+	if err != nil {
+		return nil, err
+	}
 	if addr.IsValid() {
 		rec.Client = addr.String()
 	}
-	var q *tokenRequest
-	if err == nil {
-		q, err = parseTokenRequest(w, r, addr)
-	}
+	q, err := parseTokenRequest(w, r, addr)
 	if err != nil {
-		return s.refuse(w, snap, rec, err)
+		return nil, err
 	}
 	rec.describe(q)
 	who, err := s.authenticate(r.Context(), snap, q)
+	rec.Account = q.account // a refresh token tells it
 	if err != nil {
-		rec.Account = q.account
-		return s.refuse(w, snap, rec, err)
+		return nil, err
 	}
-	rec.Account, rec.Via = who.name, who.via
+	rec.Via = who.via
 	grants, until := s.authorize(snap, who, q)
 	answer, err := s.issue(r.Context(), snap, who, q, grants, until, rec)
 	if err != nil {
-		return s.refuse(w, snap, rec, err)
+		return nil, err
 	}
-	body, err := json.Marshal(answer)
-	if err != nil {
-		return s.refuse(w, snap, rec, err)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store") // RFC 6749 section 5.1
-	w.Write(body)
-	return http.StatusOK
+	return json.Marshal(answer)
 }
 
 // refuse writes the answer for err, whose kind says what it may tell.
-func (s *Server) refuse(w http.ResponseWriter, snap *snapshot, rec *Record, err error) int {
+func (s *Server) refuse(w http.ResponseWriter, snap *snapshot, rec *Record, err error) {
 	rec.Reason = err.Error()
 	var (
 		bad  badRequest
@@ -110,36 +113,35 @@ func (s *Server) refuse(w http.ResponseWriter, snap *snapshot, rec *Record, err 
 	switch {
 	case errors.As(err, &bad):
 		rec.Outcome = BadRequest
-		return plain(w, http.StatusBadRequest, "Bad request: "+bad.reason)
+		plain(w, http.StatusBadRequest, "Bad request: "+bad.reason)
 	case errors.Is(err, errTooLarge):
 		rec.Outcome = BadRequest
-		return plain(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("Request body over %d bytes", maxBody))
+		plain(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("Request body over %d bytes", maxBody))
 	case errors.As(err, &no):
 		rec.Outcome = Refused
 		w.Header()["WWW-Authenticate"] = []string{"Basic realm=" + quoted(snap.cfg.Token.Issuer)}
-		return plain(w, http.StatusUnauthorized, no.client)
+		plain(w, http.StatusUnauthorized, no.client)
 	case errors.As(err, &wait):
 		rec.Outcome = Throttled
-		return retryAfter(w, http.StatusTooManyRequests, wait.wait, wait.Error())
+		retryAfter(w, http.StatusTooManyRequests, wait.wait, wait.Error())
 	case errors.Is(err, errBusy):
 		rec.Outcome = Busy
-		return retryAfter(w, http.StatusServiceUnavailable, time.Second, "Too many logins at once; try again.")
+		retryAfter(w, http.StatusServiceUnavailable, time.Second, "Too many logins at once; try again.")
 	default:
 		rec.Outcome = Failed
-		return plain(w, http.StatusInternalServerError, "Internal error, request "+rec.Request)
+		plain(w, http.StatusInternalServerError, "Internal error, request "+rec.Request)
 	}
 }
 
-func plain(w http.ResponseWriter, status int, text string) int {
+func plain(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	io.WriteString(w, text+"\n")
-	return status
 }
 
-func retryAfter(w http.ResponseWriter, status int, wait time.Duration, text string) int {
+func retryAfter(w http.ResponseWriter, status int, wait time.Duration, text string) {
 	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-	return plain(w, status, text)
+	plain(w, status, text)
 }
 
 // quoted makes a quoted-string of RFC 9110 section 5.6.4.

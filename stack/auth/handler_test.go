@@ -359,14 +359,15 @@ func TestClientAddress(t *testing.T) {
 		{proxied, "10.1.2.3:1", "example.com", ""},
 		{last, "10.1.2.3:1", "1.1.1.1, 2.2.2.2", "2.2.2.2"},
 		{last, "10.1.2.3:1", "1.1.1.1", "1.1.1.1"},
+		{last, "10.1.2.3:1", "1.1.1.1\n2.2.2.2", "2.2.2.2"}, // the client's line and then the proxy's
 		{second, "10.1.2.3:1", "1.1.1.1, 2.2.2.2", "2.2.2.2"},
 		{second, "10.1.2.3:1", "1.1.1.1", ""}, // Q9 FIX: 400
 	}
 	for _, row := range rows {
 		r := httptest.NewRequest("GET", "/auth", nil)
 		r.RemoteAddr = row.peer
-		if row.header != "" {
-			r.Header.Set("X-Forwarded-For", row.header)
+		for line := range strings.Lines(row.header) {
+			r.Header.Add("X-Forwarded-For", strings.TrimSpace(line))
 		}
 		got, err := row.cfg.clientAddr(r)
 		if (err != nil) != (row.want == "") || err == nil && got.String() != row.want {
@@ -383,6 +384,21 @@ func TestScopeLimits(t *testing.T) {
 		w, _ := exchange(t, s, basic(get("scope="+url.QueryEscape(scope)), "alice", "secret"))
 		if w.Code != 400 || !strings.Contains(w.Body.String(), "more than") {
 			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+	long := strings.Repeat("x", maxText+1)
+	for name, r := range map[string]*http.Request{
+		"type":          basic(get("scope="+long+":a:pull"), "alice", "secret"),
+		"name":          basic(get("scope=repository:"+long+":pull"), "alice", "secret"),
+		"action":        basic(get("scope=repository:a:"+long), "alice", "secret"),
+		"service":       basic(get("service="+long), "alice", "secret"),
+		"client_id":     basic(get("client_id="+long), "alice", "secret"),
+		"user":          basic(get(""), long, "secret"),
+		"account":       get("account=" + long),
+		"form username": form("", "password=x&username="+long),
+	} {
+		if w, _ := exchange(t, s, r); w.Code != 400 || !strings.Contains(w.Body.String(), "longer than 1024 bytes") {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
 }

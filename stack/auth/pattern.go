@@ -222,34 +222,32 @@ func captureSource(condition *string, number string) (*regexp.Regexp, int) {
 }
 
 // match reports whether s matches p in the light of q.
-func (p *pattern) match(s string, q *Query, cache *regexCache) bool {
+func (p *pattern) match(s string, q *Query, cache *regexCache) truth {
 	switch p.kind {
 	case literalPattern:
-		return s == p.literal
+		return truthOf(s == p.literal)
 	case globPattern:
 		ok, _ := path.Match(p.text, s)
-		return ok
+		return truthOf(ok)
 	case regexPattern:
-		return p.regex.MatchString(s)
+		return truthOf(p.regex.MatchString(s))
 	case labelPattern:
-		for _, value := range q.Labels[p.labels[0]] {
-			if matchText(value, s, cache) {
-				return true
-			}
+		if s == p.literal {
+			return yes
 		}
-		return s == p.literal
+		return anyOf(q.Labels[p.labels[0]], func(value string) truth { return matchText(value, s, cache) })
 	default:
 		return p.matchFilled(s, q, cache)
 	}
 }
 
 // matchText matches s with a pattern in which nothing is filled.
-func matchText(text, s string, cache *regexCache) bool {
+func matchText(text, s string, cache *regexCache) truth {
 	if body, ok := regexBody(text); ok {
 		return cache.match(body, s)
 	}
 	ok, _ := path.Match(text, s)
-	return ok
+	return truthOf(ok)
 }
 
 // globPrefix returns the literal text with which a glob begins and the rest of

@@ -41,31 +41,32 @@ type filled struct {
 
 // matchFilled matches a pattern with placeholders: first with labels left as
 // they are written, then with all combinations of the labels that q has.
-func (p *pattern) matchFilled(s string, q *Query, cache *regexCache) bool {
+func (p *pattern) matchFilled(s string, q *Query, cache *regexCache) truth {
 	return p.fill(filling{pattern: p, query: q, cache: cache, text: s})
 }
 
-func (p *pattern) fill(f filling) bool {
+func (p *pattern) fill(f filling) truth {
 	var text [128]byte
 	var values [4]string
 	start := filled{text: text[:0], values: values[:0], wild: -1}
 	f.tries = maxTries
 	f.plain = true
-	if f.search(start) {
-		return true
+	plain := f.search(start)
+	if plain == yes {
+		return yes
 	}
 	for _, key := range p.labels {
 		if _, has := f.query.Labels[key]; has {
 			f.plain = false
-			return f.search(start)
+			return max(plain, f.search(start))
 		}
 	}
-	return false
+	return plain
 }
 
 // search fills one part after the other and tries the values of each label,
 // depth first.
-func (f *filling) search(e filled) bool {
+func (f *filling) search(e filled) truth {
 	for ; e.next < len(f.pattern.parts); e.next++ {
 		p := &f.pattern.parts[e.next]
 		switch p.kind {
@@ -86,35 +87,39 @@ func (f *filling) search(e filled) bool {
 			}
 		}
 		if f.hopeless(e) {
-			return false
+			return no
 		}
 	}
 	return f.matches(e)
 }
 
 // searchLabel goes on with each value of the label p, which is met first here.
-func (f *filling) searchLabel(e filled, p *part) bool {
+func (f *filling) searchLabel(e filled, p *part) truth {
 	values, has := f.query.Labels[f.pattern.labels[p.label]]
 	if !has {
 		return f.searchValue(e, p.text)
 	}
+	most := no
 	for _, value := range values {
 		if f.tries == 0 {
-			return false
+			return unknown
 		}
 		f.tries--
-		if f.searchValue(e, value) {
-			return true
+		if most = max(most, f.searchValue(e, value)); most == yes {
+			break
 		}
 	}
-	return false
+	return most
 }
 
-func (f *filling) searchValue(e filled, value string) bool {
+func (f *filling) searchValue(e filled, value string) truth {
 	e.values = append(e.values, value)
 	e.next++
 	e = f.write(e, value)
-	return !f.hopeless(e) && f.search(e)
+	if f.hopeless(e) {
+		return no
+	}
+	return f.search(e)
 }
 
 // write adds a piece of pattern.
@@ -188,17 +193,20 @@ func (f *filling) hopeless(e filled) bool {
 }
 
 // matches matches the text with the whole filled pattern.
-func (f *filling) matches(e filled) bool {
+func (f *filling) matches(e filled) truth {
 	switch {
 	case e.opens && e.closes && len(e.text) > 2:
-		return !f.crosses && f.cache.match(string(e.text[1:len(e.text)-1]), f.text)
+		if f.crosses {
+			return no
+		}
+		return f.cache.match(string(e.text[1:len(e.text)-1]), f.text)
 	case e.failed:
-		return false
+		return no
 	case e.wild < 0:
-		return e.at == len(f.text)
+		return truthOf(e.at == len(f.text))
 	default:
 		ok, _ := path.Match(string(e.text[e.wild:]), f.text[e.at:])
-		return ok
+		return truthOf(ok)
 	}
 }
 

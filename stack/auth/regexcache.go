@@ -29,18 +29,18 @@ func newRegexCache() *regexCache {
 	return &regexCache{compiled}
 }
 
-// match reports whether s has a match of the regular expression; one that does
-// not compile or is too long has none.
-func (c *regexCache) match(text, s string) bool {
+// match says whether s has a match of the regular expression; one that does not
+// compile has none, and of one that is too long nothing is known.
+func (c *regexCache) match(text, s string) truth {
 	re, ok := c.compiled.Get(text)
 	if !ok {
 		if len(text) > maxRegexText {
-			return false
+			return unknown
 		}
 		re, _ = regexp.Compile(text)
 		if len(text) <= maxCachedText {
 			c.compiled.Add(text, re)
 		}
 	}
-	return re != nil && re.MatchString(s)
+	return truthOf(re != nil && re.MatchString(s))
 }

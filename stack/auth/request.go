@@ -14,11 +14,12 @@ import (
 const (
 	// maxBody bounds a token request's form. Docker's are below 1 KiB; a push
 	// that mounts from dozens of repositories stays below 16 KiB.
-	maxBody   = 64 << 10
-	maxScopes = 128
-	// maxScopeName bounds what a client names: registries take 255 bytes.
-	maxScopeName = 1024
-	maxActions   = 32 // in one scope
+	maxBody    = 64 << 10
+	maxScopes  = 128
+	maxActions = 32 // in one scope
+	// maxText bounds each text that a client chooses, in bytes: registries take
+	// names of 255.
+	maxText = 1024
 )
 
 // tokenRequest is what a client asks, in whichever of the protocol's forms: GET
@@ -72,11 +73,11 @@ func parseTokenRequest(w http.ResponseWriter, r *http.Request, addr netip.Addr) 
 	}
 	q := &tokenRequest{addr: addr, service: r.Form.Get("service"), clientID: r.Form.Get("client_id")}
 	q.offline = r.Form.Get("offline_token") == "true"
-	if len(q.service) > maxScopeName || len(q.clientID) > maxScopeName {
-		return nil, badRequest{fmt.Sprintf("service or client_id is longer than %d bytes", maxScopeName)}
-	}
 	if err := q.readCredentials(r); err != nil {
 		return nil, err
+	}
+	if max(len(q.account), len(q.service), len(q.clientID)) > maxText {
+		return nil, badRequest{fmt.Sprintf("account, service or client_id is longer than %d bytes", maxText)}
 	}
 	q.scopes, err = parseScopes(r.Form["scope"])
 	return q, err
@@ -173,8 +174,8 @@ func parseScope(text string) (scope, error) {
 	if strings.Count(actions, ",") >= maxActions {
 		return scope{}, badRequest{fmt.Sprintf("more than %d actions in a scope", maxActions)}
 	}
-	if len(name) > maxScopeName {
-		return scope{}, badRequest{fmt.Sprintf("a name in a scope is longer than %d bytes", maxScopeName)}
+	if max(len(kind[0]), len(name), len(actions)) > maxText {
+		return scope{}, badRequest{fmt.Sprintf("a part of a scope is longer than %d bytes", maxText)}
 	}
 	s := scope{kind: kind[1], class: kind[2], name: name, actions: strings.Split(actions, ",")}
 	slices.Sort(s.actions)
@@ -192,7 +193,9 @@ func (c *ServerConfig) clientAddr(r *http.Request) (netip.Addr, error) {
 		}
 		return peer, nil
 	}
-	items := strings.Split(r.Header.Get(c.RealIPHeader), ",")
+	// Several lines of a header are one list (RFC 9110 section 5.3). docker_auth
+	// looked at the first only, which a client can send ahead of its proxy's.
+	items := strings.Split(strings.Join(r.Header.Values(c.RealIPHeader), ","), ",")
 	pos := c.RealIPPos
 	if pos < 0 {
 		pos = max(0, len(items)+pos)
