@@ -58,9 +58,10 @@ log goes to standard error.`,
 }
 
 type authServeOptions struct {
-	config string
-	compat bool
-	level  slog.Level
+	config  string
+	ignored []string // what follows the configuration file
+	compat  bool
+	level   slog.Level
 }
 
 // parseAuthServe parses the arguments as docker_auth does: flags come first,
@@ -74,16 +75,19 @@ func parseAuthServe(args []string) (*authServeOptions, error) {
 	for _, name := range []string{"logtostderr", "alsologtostderr"} {
 		flags.Bool(name, false, "")
 	}
-	for _, name := range []string{"stderrthreshold", "log_dir", "logbufsecs", "vmodule", "log_backtrace_at"} {
+	for _, name := range []string{"stderrthreshold", "log_dir", "vmodule", "log_backtrace_at"} {
 		flags.String(name, "", "")
 	}
+	flags.Int("logbufsecs", 0, "")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
 	if *verbosity >= 2 {
 		o.level = slog.LevelDebug
 	}
-	o.config = flags.Arg(0)
+	if flags.NArg() > 0 {
+		o.config, o.ignored = flags.Arg(0), flags.Args()[1:]
+	}
 	return o, nil
 }
 
@@ -102,6 +106,9 @@ func (o *authServeOptions) run(ctx context.Context, e *env) error {
 		}
 	}()
 	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: o.level}))
+	if len(o.ignored) > 0 {
+		log.Warn("ignoring what follows the configuration file: flags come before it", "arguments", strings.Join(o.ignored, " "))
+	}
 	err := auth.Run(ctx, o.config, auth.RunOptions{
 		Load: auth.LoadOptions{Compat: o.compat}, Log: log, Reload: reload,
 		Ready: func(addr net.Addr) { log.Info("Serving on " + addr.String()) },
@@ -110,5 +117,5 @@ func (o *authServeOptions) run(ctx context.Context, e *env) error {
 	if errors.As(err, &config) {
 		return usageError("", "Failed to load config: %s", strings.TrimSpace(err.Error()))
 	}
-	return err
+	return stopped(ctx, err)
 }

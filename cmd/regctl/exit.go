@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"regctl/stack/auth"
+	"regctl/stack/auth/store"
+	"regctl/stack/embedded"
 )
 
 // The exit codes of all commands.
@@ -86,6 +88,8 @@ func quiet(code int) error { return &failure{code: code} }
 func toFailure(err error) *failure {
 	var known *failure
 	var admin *auth.AdminError
+	var locked *embedded.LockedError
+	var option *embedded.OptionError
 	switch {
 	case errors.Is(err, context.Canceled):
 		return &failure{codeInterrupted, "interrupted", ""}
@@ -95,9 +99,24 @@ func toFailure(err error) *failure {
 		return &failure{codeUsage, admin.Message, admin.Hint}
 	case errors.As(err, &admin):
 		return &failure{codeFailed, admin.Message, admin.Hint}
+	case errors.As(err, &option):
+		return &failure{codeUsage, fmt.Sprintf("--%s: %v", option.Option, option.Err), option.Hint}
+	case errors.As(err, &locked):
+		return &failure{codeLocked, err.Error(), "look at it: regctl status --dir " + locked.Dir}
+	case errors.Is(err, store.ErrLocked):
+		return &failure{codeLocked, err.Error(), ""}
 	default:
 		return &failure{codeFailed, err.Error(), ""}
 	}
+}
+
+// stopped is the error of a server that ended with ctx: what went wrong while it
+// stopped is told, and is not taken for the interruption.
+func stopped(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return toFailure(err)
 }
 
 // report prints an error the way all commands do and returns the exit code:

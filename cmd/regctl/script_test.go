@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"os/exec"
 	"reflect"
 	"strconv"
@@ -38,6 +39,19 @@ func TestScripts(t *testing.T) {
 			"exits":      cmdExits,
 			"remember":   cmdRemember,
 			"unchanged":  cmdUnchanged,
+			"signal":     cmdSignal,
+			"request":    cmdRequest,
+			"waitstatus": cmdWaitStatus,
+			"waitlog":    cmdWaitLog,
+			"readonly":   cmdReadOnly,
+			"full":       cmdFull,
+			"writable":   cmdWritable,
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("unknown condition %s", name)
+			}
+			return os.Geteuid() == 0, nil
 		},
 	})
 }

@@ -76,14 +76,11 @@ func (o *serveOptions) run(ctx context.Context, e *env) error {
 		Ready:  func(url string) { fmt.Fprintln(e.stdout, "ready", url) },
 		Logger: slog.New(slog.NewTextHandler(e.stderr, nil)),
 	}
-	for _, risk := range o.acceptRisk {
-		if risk != plainHTTP {
-			return usageError("", "--accept-risk: unknown risk %q; known: %s", risk, plainHTTP)
-		}
-		options.AcceptPlainHTTP = true
+	if o.tls {
+		options.TLS = new(tls.Config) // the real one needs the directory, which a refusal does not touch
 	}
-	if err := options.Check(); err != nil {
-		return usageError("", "%v", err)
+	if err := o.check(&options); err != nil {
+		return err
 	}
 	lock, err := embedded.AcquireLock(o.dir)
 	if err != nil {
@@ -91,12 +88,28 @@ func (o *serveOptions) run(ctx context.Context, e *env) error {
 	}
 	defer lock.Release()
 	options.Lock = lock
-	if o.tls {
-		if options.TLS, options.CAFile, err = o.localTLS(e); err != nil {
-			return err
-		}
+	if options.Listener, err = options.Listening(); err != nil {
+		return err
 	}
-	return o.serve(ctx, e, options)
+	defer options.Listener.Close()
+	return stopped(ctx, o.serve(ctx, e, options))
+}
+
+// check refuses flags that cannot work, and tells options which risks are taken.
+func (o *serveOptions) check(options *embedded.Options) error {
+	for _, risk := range o.acceptRisk {
+		if risk != plainHTTP {
+			return usageError("", "--accept-risk: unknown risk %q; known: %s", risk, plainHTTP)
+		}
+		options.AcceptPlainHTTP = true
+	}
+	if o.listen == "" {
+		return usageError("", "--listen: is empty")
+	}
+	if err := auth.CheckUserName(o.admin); err != nil {
+		return flagError("admin", err)
+	}
+	return options.Check()
 }
 
 // serve runs the auth server around the stack that uses it.
@@ -105,6 +118,11 @@ func (o *serveOptions) serve(ctx context.Context, e *env, options embedded.Optio
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	st, err := store.OpenSQLite(filepath.Join(dir, "auth.db"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
 	bundle, keyFile, err := certs.SigningCA(dir)
 	if err != nil {
 		return err
@@ -113,11 +131,11 @@ func (o *serveOptions) serve(ctx context.Context, e *env, options embedded.Optio
 	if err != nil {
 		return fmt.Errorf("the signing CA in %s: %w", dir, err)
 	}
-	st, err := store.OpenSQLite(filepath.Join(dir, "auth.db"))
-	if err != nil {
-		return err
+	if o.tls {
+		if options.TLS, options.CAFile, err = o.localTLS(e); err != nil {
+			return err
+		}
 	}
-	defer func() { err = errors.Join(err, st.Close()) }()
 	srv, err := auth.New(ctx, &auth.Config{
 		Token: auth.TokenConfig{Issuer: tokenIssuer, Expiration: tokenLifetime, SigningCA: ca},
 		Audit: auth.AuditConfig{File: filepath.Join(dir, "audit.log")},

@@ -30,6 +30,9 @@ func newStatusCmd(e *env) *cobra.Command {
 				return usageError("", "--wait: %s is negative", wait)
 			}
 			results := waitHealthy(cmd.Context(), provision.EmbeddedChecks(s.dir, s.path()), wait)
+			if err := cmd.Context().Err(); err != nil {
+				return err
+			}
 			if err := output.print(e.stdout, results, func(w io.Writer) error { return printChecks(w, results) }); err != nil {
 				return err
 			}
@@ -72,7 +75,10 @@ func healthy(results []provision.CheckResult) bool {
 	return true
 }
 
+// printChecks prints a line for each check, and below a failed one what to do,
+// unless that was said before.
 func printChecks(w io.Writer, results []provision.CheckResult) error {
+	said := ""
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range results {
 		mark := "ok"
@@ -80,7 +86,8 @@ func printChecks(w io.Writer, results []provision.CheckResult) error {
 			mark = "FAIL"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\n", mark, r.Name, oneLine(r.Detail))
-		if r.Remedy != "" {
+		if r.Remedy != said && r.Remedy != "" {
+			said = r.Remedy
 			fmt.Fprintf(t, "\t\t→ %s\n", r.Remedy)
 		}
 	}

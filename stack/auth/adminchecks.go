@@ -25,9 +25,9 @@ const (
 	maxPassword = 72 // bytes
 )
 
-// checkUserName refuses what an account cannot log in with, or what could be
-// taken for another account.
-func checkUserName(name string) error {
+// CheckUserName refuses what an account cannot log in with, or what could be
+// taken for another account. The error is an *AdminError.
+func CheckUserName(name string) error {
 	if err := checkName("user name", name); err != nil {
 		return err
 	}

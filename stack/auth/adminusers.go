@@ -168,7 +168,7 @@ func (a *admin) addUser(ctx context.Context, in NewUser) (UserInfo, error) {
 }
 
 func checkUser(u store.User) error {
-	if err := checkUserName(u.Name); err != nil {
+	if err := CheckUserName(u.Name); err != nil {
 		return err
 	}
 	if err := checkLabels(u.Labels); err != nil {

@@ -33,7 +33,7 @@ func Bootstrap(ctx context.Context, s *Server, adminName, password string) (bool
 		Name: adminName, Created: s.now().UTC(), Comment: "first admin",
 		Labels: map[string][]string{AdminLabel: {AdminValue}},
 	}
-	if err := checkUserName(adminName); err != nil {
+	if err := CheckUserName(adminName); err != nil {
 		return false, err
 	}
 	var err error

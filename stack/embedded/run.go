@@ -46,6 +46,17 @@ type Options struct {
 	grace time.Duration // for requests under way at the end; 0: 15 s
 }
 
+// OptionError says what is wrong with an option. Option is its name as regctl
+// serve has it: listen, host, auth-host or dir.
+type OptionError struct {
+	Option string
+	Err    error
+	Hint   string // what to do, if anything
+}
+
+func (e *OptionError) Error() string { return e.Option + ": " + e.Err.Error() }
+func (e *OptionError) Unwrap() error { return e.Err }
+
 // Run serves the stack until ctx is done; then it stops accepting, lets
 // requests under way finish for up to 15 s, cuts the rest, and returns nil. When
 // it returns no request is being served any more, so Auth's owner may close it.
@@ -66,7 +77,7 @@ func Run(ctx context.Context, opts Options) error {
 		}
 		defer lock.Release()
 	}
-	ln, err := opts.listen()
+	ln, err := opts.Listening()
 	if err != nil {
 		return err
 	}
@@ -106,33 +117,35 @@ func Run(ctx context.Context, opts Options) error {
 }
 
 // Check says what is wrong with where o is to be served, before anything is
-// made: Run refuses the same.
+// made: Run refuses the same. It returns an *OptionError.
 func (o Options) Check() error {
 	o, err := o.checked()
 	if err != nil || o.Listener != nil {
 		return err
 	}
-	addr, err := net.ResolveTCPAddr("tcp", o.Listen)
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	return o.checkExposure(addr)
+	_, err = o.address()
+	return err
 }
 
 // checked returns o with its defaults, or what is wrong with it.
 func (o Options) checked() (Options, error) {
 	var err error
 	if o.Dir == "" {
-		return o, errors.New("the directory is not set")
+		return o, &OptionError{Option: "dir", Err: errors.New("is empty")}
 	}
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return o, err
 	}
+	if o.CAFile != "" { // whoever reads Running may be elsewhere
+		if o.CAFile, err = filepath.Abs(o.CAFile); err != nil {
+			return o, err
+		}
+	}
 	if o.Host, err = checkHost(o.Host); err != nil {
-		return o, fmt.Errorf("host: %w", err)
+		return o, &OptionError{Option: "host", Err: err}
 	}
 	if o.AuthHost, err = checkHost(o.AuthHost); err != nil {
-		return o, fmt.Errorf("auth-host: %w", err)
+		return o, &OptionError{Option: "auth-host", Err: err}
 	}
 	if o.AuthHost == o.Host {
 		o.AuthHost = ""
@@ -143,37 +156,50 @@ func (o Options) checked() (Options, error) {
 	return o, nil
 }
 
-// listen opens the listener, unless that would show passwords to a network.
-func (o *Options) listen() (net.Listener, error) {
+// Listening returns the listener that Run serves, open, so that an address that
+// cannot be had is known before anything else is done. It would not show
+// passwords to a network: see Options.AcceptPlainHTTP.
+func (o Options) Listening() (net.Listener, error) {
+	o, err := o.checked()
+	if err != nil {
+		return nil, err
+	}
 	if o.Listener != nil {
 		return o.Listener, o.checkExposure(o.Listener.Addr())
 	}
-	addr, err := net.ResolveTCPAddr("tcp", o.Listen)
+	addr, err := o.address()
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	if err := o.checkExposure(addr); err != nil {
 		return nil, err
 	}
-	ln, err := net.ListenTCP("tcp", addr)
+	return net.ListenTCP("tcp", addr)
+}
+
+// address is where to listen.
+func (o *Options) address() (*net.TCPAddr, error) {
+	addr, err := net.ResolveTCPAddr("tcp", o.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, &OptionError{Option: "listen", Err: err, Hint: "give HOST:PORT, for example 127.0.0.1:5000"}
 	}
-	return ln, nil
+	return addr, o.checkExposure(addr)
 }
 
 func (o *Options) checkExposure(addr net.Addr) error {
 	tcp, ok := addr.(*net.TCPAddr)
 	switch {
 	case !ok:
-		return fmt.Errorf("listen: %s is no TCP address", addr)
+		return &OptionError{Option: "listen", Err: fmt.Errorf("%s is no TCP address", addr)}
 	case tcp.IP.IsLoopback():
 		return nil
 	case o.TLS == nil && !o.AcceptPlainHTTP:
-		return fmt.Errorf("listen: %s can be reached from other machines, and without TLS they send passwords in clear: "+
-			"use TLS, a loopback address, or accept the risk plain-http", addr)
+		return &OptionError{
+			"listen", fmt.Errorf("other machines can reach %s, and without TLS they send passwords in clear", addr),
+			"add --tls, listen on 127.0.0.1, or accept it: --accept-risk plain-http",
+		}
 	case o.Host == "":
-		return fmt.Errorf("listen: %s can be reached from other machines: set host to the name they use", addr)
+		return &OptionError{
+			"listen", fmt.Errorf("other machines can reach %s, and the name they use is not known", addr),
+			"name the registry: --host registry.example.com",
+		}
 	}
 	return nil
 }

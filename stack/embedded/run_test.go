@@ -95,12 +95,12 @@ func TestRunRefuses(t *testing.T) {
 		want   string
 		change func(*Options)
 	}{
-		{"directory is not set", func(o *Options) { o.Dir = "" }},
+		{"dir: is empty", func(o *Options) { o.Dir = "" }},
 		{"auth server is not set", func(o *Options) { o.Auth = nil }},
 		{"passwords in clear", func(o *Options) { o.Listen = ":0" }},
 		{"passwords in clear", func(o *Options) { o.Listen, o.Host = "0.0.0.0:0", "reg.example" }},
-		{"set host", func(o *Options) { o.Listen, o.TLS = "[::]:0", certificate }},
-		{"set host", func(o *Options) { o.Listen, o.AcceptPlainHTTP = "0.0.0.0:0", true }},
+		{"the name they use is not known", func(o *Options) { o.Listen, o.TLS = "[::]:0", certificate }},
+		{"the name they use is not known", func(o *Options) { o.Listen, o.AcceptPlainHTTP = "0.0.0.0:0", true }},
 		{"address already in use", func(o *Options) { o.Listen = taken.Addr().String() }},
 		{"host: \"a b\"", func(o *Options) { o.Host = "a b" }},
 		{"auth-host: \"a:1\"", func(o *Options) { o.AuthHost = "a:1" }},
