@@ -330,7 +330,7 @@ func TestReadmeLimits(t *testing.T) {
 		{"form of a token request", fmt.Sprint(maxBody, " bytes")},
 		{"scopes in a request", fmt.Sprint(maxScopes)},
 		{"actions in a scope", fmt.Sprint(maxActions)},
-		{"name in a scope", fmt.Sprint(maxScopeName, " bytes")},
+		{"name in a scope", fmt.Sprint(maxText, " bytes")},
 		{"label values tried for one condition", fmt.Sprint(maxTries)},
 		{"failed logins of one address with one account", fmt.Sprintf("%d at once, then one every %s", pairBurst, pairRefill)},
 		{"failed logins of one address", fmt.Sprintf("%d at once, then one every %s", addressBurst, addressRefill)},
