@@ -12,8 +12,8 @@ build: ## build bin/regctl, one static binary
 test: ## install what the tests need, run them all, count the skipped ones
 	.ci/test
 
-bench: build ## measure speed and memory, as ratios in one run
-	go run ./cmd/bench bin/regctl
+bench: build ## measure speed and memory, as ratios in one run, and note them in README.md
+	go run ./cmd/bench bin/regctl README.md
 
 demo: build ## set up a registry and play the access scenario against it
 	.ci/tools crane

@@ -96,14 +96,14 @@ digest=$(crane digest "$registry/test:latest")
 run crane pull "$registry/test@$digest" back.tar
 run ls -s back.tar
 
-say 'An account that ends: in three seconds'
+say 'An account that ends: in six seconds'
 echo 'only for now' >guest.pw
-echo '$ regctl user add guest --dir ./registry --password-stdin --label read-only-access=test --expires 3s < guest.pw'
-regctl user add guest --dir ./registry --password-stdin --label read-only-access=test --expires 3s <guest.pw 2>&1
+echo '$ regctl user add guest --dir ./registry --password-stdin --label read-only-access=test --expires 6s < guest.pw'
+regctl user add guest --dir ./registry --password-stdin --label read-only-access=test --expires 6s <guest.pw 2>&1
 log_in guest guest.pw
 run crane digest "$registry/test:latest"
-echo '$ sleep 3'
-sleep 3
+echo '$ sleep 6'
+sleep 6
 must_fail 'has expired' crane digest "$registry/test:latest"
 
 say 'What the auth server has written down'
