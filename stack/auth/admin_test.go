@@ -191,6 +191,15 @@ func TestLastAdmin(t *testing.T) {
 	}
 }
 
+// An account that the configuration hides cannot log in, so it is no other admin.
+func TestLastAdminHidden(t *testing.T) {
+	s, _ := storedServer(t)
+	change(t, s, admins("boss", "alice"))
+	if _, err := adminServer(t, s).RemoveUser(t.Context(), "boss"); kind(t, err) != KindConflict {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestLastAdminRace: of two admins that remove each other, one stays.
 func TestLastAdminRace(t *testing.T) {
 	s, _ := storedServer(t)
@@ -282,6 +291,28 @@ func TestTokensEndWithPassword(t *testing.T) {
 		if !slices.Equal(got.DropTokens, test.tokens) || !slices.Equal(got.DropRefresh, test.refresh) {
 			t.Errorf("%s drops %q and %q, want %q and %q", test.name, got.DropTokens, got.DropRefresh, test.tokens, test.refresh)
 		}
+	}
+}
+
+// A new account does not take over the tokens of an older one of its name, which
+// was in the configuration and so took none with it.
+func TestNewUserHasNoTokens(t *testing.T) {
+	s, _ := storedServer(t)
+	c := adminServer(t, s)
+	made, err := c.CreateToken(t.Context(), NewToken{User: "bob", Name: "ci"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := *s.current.Load().cfg
+	cfg.Users = map[string]StaticUser{}
+	if err := s.Reload(&cfg); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AddUser(t.Context(), NewUser{Name: "bob", Password: "pw"}); err != nil {
+		t.Fatal(err)
+	}
+	if w, _ := exchange(t, s, basic(get(""), "bob", made.Secret)); w.Code != 401 {
+		t.Errorf("the old token of another bob: %d", w.Code)
 	}
 }
 

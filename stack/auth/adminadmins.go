@@ -15,26 +15,22 @@ const (
 	AdminValue = "admin"
 )
 
-// usableAdmin reports whether an account is an admin that can log in at now.
-func usableAdmin(labels map[string][]string, disabled bool, w store.Window, now time.Time) bool {
-	return slices.Contains(labels[AdminLabel], AdminValue) && standing(disabled, w, now) == Active
-}
-
 // keepAnAdmin refuses a change from old to next (nil removes it) that takes
-// away the last admin, now or by giving it an earlier end.
-func (a *admin) keepAnAdmin(state store.State, old store.User, next *store.User) error {
+// away the last admin who can log in, now or by giving it an earlier end.
+func (a *admin) keepAnAdmin(old store.User, next *store.User) error {
 	now := a.now()
-	usable := func(u store.User) bool { return usableAdmin(u.Labels, u.Disabled, u.Window, now) }
-	if !usable(old) || next != nil && usable(*next) && !endsEarlier(next.Expires, old.Expires) {
+	usable := func(labels map[string][]string, disabled bool, w store.Window) bool {
+		return slices.Contains(labels[AdminLabel], AdminValue) && standing(disabled, w, now) == Active
+	}
+	if !usable(old.Labels, old.Disabled, old.Window) {
 		return nil
 	}
-	for name, u := range state.Users {
-		if name != old.Name && usable(u) {
-			return nil
-		}
+	if next != nil && usable(next.Labels, next.Disabled, next.Window) && !endsEarlier(next.Expires, old.Expires) {
+		return nil
 	}
-	for _, u := range a.current.Load().cfg.Users {
-		if usableAdmin(u.Labels, u.Disabled, u.Window, now) {
+	snap := a.current.Load()
+	for name := range snap.names() {
+		if other := snap.account(name); name != old.Name && usable(other.labels, other.disabled, other.Window) {
 			return nil
 		}
 	}

@@ -162,7 +162,9 @@ func (a *admin) addUser(ctx context.Context, in NewUser) (UserInfo, error) {
 		if _, exists := state.Users[u.Name]; exists || static {
 			return store.Change{}, conflict(fmt.Sprintf("user %q exists already", u.Name), "change it: regctl user set, regctl user passwd")
 		}
-		return store.Change{PutUsers: []store.User{u}}, nil
+		// An account of this name may have been in the configuration, with tokens
+		// that are not the new one's.
+		return store.Change{PutUsers: []store.User{u}, DropTokens: tokenIDs(state, u.Name), DropRefresh: refreshIDs(state, u.Name)}, nil
 	})
 	return a.userInfo(u, SourceStore), err
 }
@@ -204,8 +206,8 @@ func (a *admin) setPassword(ctx context.Context, in NewPassword) (UserInfo, erro
 	})
 }
 
-// editUser changes the account that n is about. With its password, or when it is disabled, its
-// refresh tokens end: they stand for a login with that password.
+// editUser changes the account that n is about. With its password, or when it
+// is disabled, its refresh tokens end: they stand for a login with that password.
 func (a *admin) editUser(ctx context.Context, n *note, edit func(*store.User) error) (UserInfo, error) {
 	var u store.User
 	err := a.change(ctx, n, func(state store.State) (store.Change, error) {
@@ -218,7 +220,7 @@ func (a *admin) editUser(ctx context.Context, n *note, edit func(*store.User) er
 		if err := edit(&u); err != nil {
 			return store.Change{}, err
 		}
-		if err := a.keepAnAdmin(state, old, &u); err != nil {
+		if err := a.keepAnAdmin(old, &u); err != nil {
 			return store.Change{}, err
 		}
 		change := store.Change{PutUsers: []store.User{u}}
@@ -237,7 +239,7 @@ func (a *admin) removeUser(ctx context.Context, in UserName) (Removed, error) {
 		if err != nil {
 			return store.Change{}, err
 		}
-		if err := a.keepAnAdmin(state, u, nil); err != nil {
+		if err := a.keepAnAdmin(u, nil); err != nil {
 			return store.Change{}, err
 		}
 		change = store.Change{DropUsers: []string{in.Name}, DropTokens: tokenIDs(state, in.Name), DropRefresh: refreshIDs(state, in.Name)}

@@ -103,7 +103,7 @@ func (rec *Record) granted(grants []grant, c *claims) {
 		rec.Scopes[i].Granted = c.Access[i].Actions
 		rec.Scopes[i].Rule = ruleName(g.Rule)
 		rec.Scopes[i].Denial = g.denial()
-		full = full && len(g.granted) == len(g.actions)
+		full = full && g.full()
 		none = none && len(g.granted) == 0
 	}
 	switch {
@@ -193,8 +193,12 @@ func (a *auditLog) sync(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	<-written
-	return nil
+	select {
+	case <-written:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Close writes out what is queued.
@@ -220,12 +224,14 @@ func (a *auditLog) run() {
 	}
 }
 
-// drain writes what is queued now.
+// drain writes what is queued now; under load there is always more to come.
 func (a *auditLog) drain() {
 	over := make(chan time.Time)
 	close(over)
-	for len(a.records) > 0 {
-		a.record(a.collect(<-a.records, over))
+	for left := len(a.records); left > 0; {
+		batch := a.collect(<-a.records, over)
+		left -= len(batch)
+		a.record(batch)
 	}
 }
 

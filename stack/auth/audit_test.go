@@ -2,7 +2,9 @@ package auth
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -59,6 +61,7 @@ func TestAuditOfDecisions(t *testing.T) {
 		basic(get("service=reg&scope=repository:star/a:pull"), "alice", "secret"),
 		basic(get("scope=repository:star/a:pull&scope=repository:lab:pull,push&scope=repository:no:pull"), "alice", "secret"),
 		basic(get("scope=repository:no:pull"), "alice", "secret"),
+		basic(get("scope=repository:lab:pull,pull"), "alice", "secret"),
 		basic(get(""), "alice", "secret"),
 		basic(get(""), "alice", "WRONGPASSWORD"),
 		basic(get(""), "nobody", "WRONGPASSWORD"),
@@ -69,6 +72,7 @@ func TestAuditOfDecisions(t *testing.T) {
 		{Outcome: Partial, Account: "alice", Via: "password", Scopes: []RecordScope{
 			{"repository:star/a:pull", []string{"pull"}, "0", ""}, {"repository:lab:pull,push", []string{"pull"}, "1", "the rule grants no more"}, {"repository:no:pull", []string{}, "", "no rule matches"}}},
 		{Outcome: Denied, Account: "alice", Via: "password", Scopes: []RecordScope{{"repository:no:pull", []string{}, "", "no rule matches"}}},
+		{Outcome: Granted, Account: "alice", Via: "password", Scopes: []RecordScope{{"repository:lab:pull,pull", []string{"pull"}, "1", ""}}},
 		{Outcome: Granted, Account: "alice", Via: "password"},
 		{Outcome: Refused, Account: "alice", Reason: "wrong password"},
 		{Outcome: Refused, Account: "nobody", Reason: "unknown account"},
@@ -159,6 +163,39 @@ func TestAuditOfStrangersIsShort(t *testing.T) {
 		if want == clippedScopes+1 && rec.Scopes[clippedScopes].Asked != "and 92 more" {
 			t.Errorf("%+v", rec.Scopes[clippedScopes])
 		}
+	}
+}
+
+// echo is a store under constant load: each batch that is written makes another
+// record.
+type echo struct {
+	store.Store
+	log     *auditLog
+	batches int
+}
+
+func (e *echo) AppendAudit(context.Context, []store.AuditRow) error {
+	if e.batches++; e.batches < 1000 {
+		e.log.write(&Record{})
+	}
+	return nil
+}
+
+// Who waits for the log waits for what came before him, not for all that comes.
+func TestAuditSyncUnderLoad(t *testing.T) {
+	e := &echo{}
+	a, err := openAuditLog("", e, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.log = a
+	a.write(&Record{})
+	if err := a.sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.Close()
+	if e.batches >= 1000 {
+		t.Errorf("%d batches", e.batches)
 	}
 }
 

@@ -1,7 +1,9 @@
 package auth
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -243,6 +245,60 @@ func TestRefreshTokens(t *testing.T) {
 	refused("pushed out by newer ones", use(""))
 }
 
+// A login that is under way when its account changes leaves no refresh token.
+func TestRefreshTokenOfChangedAccount(t *testing.T) {
+	for name, edit := range map[string]func(*store.User){
+		"password": func(u *store.User) { u.PasswordHash = *hashed("new") },
+		"disabled": func(u *store.User) { u.Disabled = true },
+		"removed":  nil,
+	} {
+		s, _ := storedServer(t)
+		old := s.current.Load()
+		if edit == nil {
+			change(t, s, store.Change{DropUsers: []string{"waldi"}})
+		} else {
+			editUser(t, s, "waldi", edit)
+		}
+		who := &principal{account: old.account("waldi"), via: "password"}
+		text, err := s.refreshToken(t.Context(), old, who, &tokenRequest{offline: true})
+		if _, ok := errors.AsType[*denied](err); !ok || text != "" || len(s.State().Refresh) > 0 {
+			t.Errorf("%s: %q, %v, %d kept", name, text, err, len(s.State().Refresh))
+		}
+	}
+}
+
+// failingTouch is a store that cannot write times of last use.
+type failingTouch struct {
+	store.Store
+	err error
+}
+
+func (f *failingTouch) Touch(ctx context.Context, lastUsed map[string]time.Time) error {
+	if f.err != nil {
+		return f.err
+	}
+	return f.Store.Touch(ctx, lastUsed)
+}
+
+// Times of last use that could not be written are written the next time.
+func TestUsesAreKept(t *testing.T) {
+	st := &failingTouch{openTestStore(t), errors.New("disk full")}
+	s, clock := newTestServer(t, vectorConfig(), st)
+	change(t, s, store.Change{PutTokens: []store.Token{{ID: "t", User: "alice", Hash: []byte("h")}}})
+	s.uses.note("t", clock.now())
+	if err := s.flushUses(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	st.err = nil
+	if err := s.flushUses(t.Context()); err != nil {
+		t.Error(err)
+	}
+	state, err := st.Load(t.Context())
+	if used := state.Tokens["t"].LastUsed; err != nil || !used.Equal(clock.now().Truncate(time.Millisecond)) {
+		t.Errorf("last used %v, %v", used, err)
+	}
+}
+
 func TestRefreshTokensAreOptIn(t *testing.T) {
 	s, _ := storedServer(t)
 	text := refreshOf(t, s)
@@ -425,6 +481,18 @@ func TestHashQueueIsBounded(t *testing.T) {
 	s.creds.waiting.Store(0)
 	if w, _ = exchange(t, s, asWaldi("repository:test:pull")); w.Code != 200 {
 		t.Errorf("afterwards: %d", w.Code)
+	}
+}
+
+// A user "" with a password is an account like any other.
+func TestAnonymousWithPassword(t *testing.T) {
+	cfg := vectorConfig()
+	cfg.Users[""] = StaticUser{PasswordHash: hashed("pw")}
+	s, _ := newTestServer(t, cfg, nil)
+	for password, want := range map[string]int{"pw": 200, "": 401, "x": 401} {
+		if w, _ := exchange(t, s, basic(get(""), "", password)); w.Code != want {
+			t.Errorf("password %q: %d", password, w.Code)
+		}
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// refreshExpiration is how long a login lasts that nobody uses.
+// refreshExpiration is how long a login lasts if the configuration says nothing.
 const refreshExpiration = 90 * 24 * time.Hour
 
 // maxExpiration is the longest that a time.Duration can say, some 292 years.

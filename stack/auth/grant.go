@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -11,14 +12,20 @@ import (
 // grant is the answer to one requested scope.
 type grant struct {
 	scope
-	granted []string
+	granted  []string
 	Decision // of the rules, before a named token narrows it
+}
+
+// full reports whether every asked action is granted; a repeated one is granted
+// once.
+func (g *grant) full() bool {
+	return !slices.ContainsFunc(g.actions, func(action string) bool { return !slices.Contains(g.granted, action) })
 }
 
 // denial says why not all that was asked is granted.
 func (g *grant) denial() string {
 	switch {
-	case len(g.granted) == len(g.actions):
+	case g.full():
 		return ""
 	case g.Limited:
 		return "too large to tell whether the rule matches"

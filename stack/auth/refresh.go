@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -34,6 +33,10 @@ func (s *Server) refreshToken(ctx context.Context, snap *snapshot, who *principa
 		Created: now, Expires: sooner(now.Add(snap.cfg.Token.RefreshExpiration), who.ends),
 	}
 	err := s.Change(ctx, func(state store.State) (store.Change, error) {
+		acct := s.current.Load().account(who.name)
+		if acct == nil || acct.disabled || acct.hash != who.hash {
+			return store.Change{}, &denied{authFailed, "the account was changed during the login"}
+		}
 		return store.Change{DropRefresh: surplus(state.Refresh, who.name, now), PutRefresh: []store.Refresh{t}}, nil
 	})
 	if err != nil {
@@ -55,14 +58,18 @@ func bindSecret(hash []byte, acct *account) []byte {
 // surplus lists the refresh tokens of user that have expired or are too many.
 func surplus(all map[string]store.Refresh, user string, now time.Time) (drop []string) {
 	var kept []store.Refresh
-	for _, t := range slices.SortedFunc(maps.Values(all), func(a, b store.Refresh) int { return b.Created.Compare(a.Created) }) {
+	for _, t := range all {
 		switch {
 		case t.User != user:
-		case !now.Before(t.Expires) || len(kept) == maxRefreshTokens-1:
-			drop = append(drop, t.ID)
-		default:
+		case now.Before(t.Expires):
 			kept = append(kept, t)
+		default:
+			drop = append(drop, t.ID)
 		}
+	}
+	slices.SortFunc(kept, func(a, b store.Refresh) int { return b.Created.Compare(a.Created) })
+	for _, t := range kept[min(len(kept), maxRefreshTokens-1):] {
+		drop = append(drop, t.ID)
 	}
 	return drop
 }
@@ -79,7 +86,9 @@ func (u *useLog) note(id string, now time.Time) {
 	if u.last == nil {
 		u.last = map[string]time.Time{}
 	}
-	u.last[id] = now
+	if now.After(u.last[id]) {
+		u.last[id] = now
+	}
 }
 
 func (u *useLog) take() map[string]time.Time {
@@ -101,11 +110,14 @@ func (s *Server) flushUses(ctx context.Context) error {
 	if len(last) == 0 {
 		return nil
 	}
+	if err := s.store.Touch(ctx, last); err != nil {
+		for id, at := range last { // for the next time
+			s.uses.note(id, at)
+		}
+		return fmt.Errorf("writing times of last use: %w", err)
+	}
 	next := *s.current.Load()
 	next.state = next.state.Touch(last)
 	s.current.Store(&next)
-	if err := s.store.Touch(ctx, last); err != nil {
-		return fmt.Errorf("writing times of last use: %w", err)
-	}
 	return nil
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -103,13 +104,26 @@ func (s *snapshot) account(name string) *account {
 	return nil
 }
 
-// accounts counts those that account finds.
-func (s *snapshot) accounts() int {
-	n := len(s.state.Users)
-	for name := range s.cfg.Users {
-		if _, hidden := s.state.Users[name]; !hidden {
-			n++
+// names yields the names of all accounts.
+func (s *snapshot) names() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for name := range s.state.Users {
+			if !yield(name) {
+				return
+			}
 		}
+		for name := range s.cfg.Users {
+			if _, hidden := s.state.Users[name]; !hidden && !yield(name) {
+				return
+			}
+		}
+	}
+}
+
+// accounts counts them.
+func (s *snapshot) accounts() (n int) {
+	for range s.names() {
+		n++
 	}
 	return n
 }
