@@ -241,7 +241,7 @@ func signJWS(head string, alg algorithm, key crypto.Signer, c *claims) (string, 
 	if err != nil {
 		return "", err
 	}
-	token := make([]byte, 0, len(head)+b64.EncodedLen(len(payload))+b64.EncodedLen(max(2*alg.size, 512))+2)
+	token := make([]byte, 0, len(head)+b64.EncodedLen(len(payload))+b64.EncodedLen(2*alg.size)+2)
 	token = append(token, head...)
 	token = append(token, '.')
 	token = b64.AppendEncode(token, payload)
