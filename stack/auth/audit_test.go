@@ -249,14 +249,17 @@ func TestMonitor(t *testing.T) {
 	s, _, _ := auditedServer(t)
 	exchange(t, s, basic(get(""), "alice", "secret"))
 	exchange(t, s, basic(get(""), "alice", "wrong"))
-	for path, want := range map[string]string{
-		"/healthz": "ok\n", "/readyz": "ok\n",
-		"/metrics": `regctl_auth_requests_total{outcome="refused"} 1`,
+	for _, row := range []struct{ path, want string }{
+		{"/healthz", "ok\n"},
+		{"/readyz", "ok\n"},
+		{"/metrics", `regctl_auth_requests_total{outcome="refused"} 1`},
+		{"/metrics", "regctl_auth_request_seconds_count 2"},
+		{"/metrics", "regctl_auth_hash_seconds_count 2"},
 	} {
 		w := httptest.NewRecorder()
-		s.MonitorHandler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
-		if w.Code != 200 || !strings.Contains(w.Body.String(), want) {
-			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		s.MonitorHandler().ServeHTTP(w, httptest.NewRequest("GET", row.path, nil))
+		if w.Code != 200 || !strings.Contains(w.Body.String(), row.want) {
+			t.Errorf("%s has no %q: %d %s", row.path, row.want, w.Code, w.Body)
 		}
 	}
 	if problems, err := testutil.GatherAndLint(s.metrics.registry); err != nil || len(problems) > 0 {

@@ -113,16 +113,16 @@ func (s *Server) charge(q *tokenRequest, err error) error {
 
 // admit lets a proven account in, unless it is disabled or outside its dates.
 func (s *Server) admit(p *principal) (*principal, error) {
-	now := s.now()
-	switch {
-	case p.disabled:
+	switch standing(p.disabled, p.Window, s.now()) {
+	case Disabled:
 		return nil, &denied{"Auth failed: this account is disabled.", "account disabled"}
-	case p.Pending(now):
+	case Pending:
 		return nil, &denied{"Auth failed: this account is not valid yet.", "account begins " + stamp(p.NotBefore)}
-	case p.Over(now):
+	case Expired:
 		return nil, &denied{"Auth failed: this account has expired.", "account expired " + stamp(p.Expires)}
+	default:
+		return p, nil
 	}
-	return p, nil
 }
 
 // byNamedToken checks the secret of a robot or second machine. The secret is 32

@@ -246,6 +246,8 @@ func TestConfigTrustedProxies(t *testing.T) {
 	}{
 		{"", 0},
 		{", real_ip_header: X", len(privateNetworks())},
+		{", real_ip_header: X-Forwarded-For, real_ip_pos: -1", len(privateNetworks())},
+		{", real_ip_header: x-forwarded-for", len(privateNetworks())}, // which the client may have begun
 		{", real_ip_header: X, trusted_proxies: ", len(privateNetworks())},
 		{", real_ip_header: X, trusted_proxies: []", 0},
 		{", real_ip_header: X, trusted_proxies: [10.0.0.1]", 1},
@@ -253,6 +255,8 @@ func TestConfigTrustedProxies(t *testing.T) {
 		cfg, err := f.load(t, "server: {addr: ':1'"+row.keys+"}\n"+partToken+partUsers+partACL, LoadOptions{})
 		if err != nil {
 			t.Errorf("%s: %v", row.keys, err)
+		} else if warns := len(cfg.Warnings) > 0; warns != strings.HasSuffix(row.keys, "forwarded-for") {
+			t.Errorf("%s: warnings %q", row.keys, cfg.Warnings)
 		} else if got := len(cfg.Server.TrustedProxies); got != row.want {
 			t.Errorf("%s: %d", row.keys, got)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"time"
@@ -75,6 +76,9 @@ func (c *checker) serverOurs(s *section[serverYAML]) error {
 			return c.errorf(place.child(i), "%s: %w (give addresses or networks such as 10.0.0.0/8)", place, err)
 		}
 		c.cfg.Server.TrustedProxies = append(c.cfg.Server.TrustedProxies, network)
+	}
+	if s.v.RealIPPos >= 0 && http.CanonicalHeaderKey(s.v.RealIPHeader) == "X-Forwarded-For" {
+		c.warnf(at("server", "real_ip_header"), "server.real_ip_pos %d counts from what the client may have written itself: unless the proxy replaces the header, give -1, the address that it appends", s.v.RealIPPos)
 	}
 	switch {
 	case s.v.RealIPHeader != "" && s.v.TrustedProxies == nil:

@@ -43,9 +43,9 @@ func (a *ACL) Explain(q *Query, now time.Time) []Verdict {
 func (r *rule) objections(q *Query, now time.Time, cache *regexCache) []string {
 	var reasons []string
 	if r.Over(now) {
-		reasons = append(reasons, "expired "+moment(r.Expires))
+		reasons = append(reasons, "expired "+stamp(r.Expires))
 	} else if r.Pending(now) {
-		reasons = append(reasons, "begins "+moment(r.NotBefore))
+		reasons = append(reasons, "begins "+stamp(r.NotBefore))
 	}
 	written := slices.Clone(r.conditions) // in the order that people write them
 	slices.SortStableFunc(written, func(x, y condition) int { return int(x.field) - int(y.field) })
@@ -56,8 +56,6 @@ func (r *rule) objections(q *Query, now time.Time, cache *regexCache) []string {
 	}
 	return reasons
 }
-
-func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // objection says why c, which does not hold, does not.
 func (c *condition) objection(q *Query, cache *regexCache) string {

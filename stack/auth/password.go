@@ -45,7 +45,7 @@ type verifier struct {
 // changed password is another credential and the old one is never found again.
 type credential [sha256.Size]byte
 
-func newVerifier(now func() time.Time) *verifier {
+func newVerifier(now func() time.Time, observe func(time.Duration)) *verifier {
 	cache, err := lru.New[credential, time.Time](verifiedEntries)
 	if err != nil {
 		panic(err) // the size is a positive constant
@@ -55,7 +55,7 @@ func newVerifier(now func() time.Time) *verifier {
 	return &verifier{
 		now: now, key: key, verified: cache,
 		slots:   semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
-		observe: func(time.Duration) {},
+		observe: observe,
 	}
 }
 
@@ -76,10 +76,10 @@ func (v *verifier) known(c credential) bool {
 	return ok && v.now().Before(until)
 }
 
-// check hashes password and compares. Its error is errBusy. The time of a failure depends on dearest only,
-// the highest cost of any account, and not on the account or its hash: bcrypt's
-// work doubles with each step of cost, so cost c followed by dummies of cost
-// c, c+1, … dearest-1 adds up to cost dearest.
+// check hashes password and compares. Its error is errBusy. The time of a
+// failure depends on dearest only, the highest cost of any account, and not on
+// the account or its hash: bcrypt's work doubles with each step of cost, so cost
+// c followed by dummies of cost c, c+1, … dearest-1 adds up to cost dearest.
 func (v *verifier) check(ctx context.Context, c credential, hash, password string, dearest int) (bool, error) {
 	if v.waiting.Add(1) > hashQueue {
 		v.waiting.Add(-1)

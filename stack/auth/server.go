@@ -70,7 +70,7 @@ func New(ctx context.Context, cfg *Config, opts Options) (*Server, error) {
 		return nil, err
 	}
 	s.metrics = newMetrics(s)
-	s.creds = newVerifier(s.now)
+	s.creds = newVerifier(s.now, func(took time.Duration) { s.metrics.hashing.Observe(took.Seconds()) })
 	s.budget = newBudget(s.now)
 	s.current.Store(snap)
 	return s, nil
