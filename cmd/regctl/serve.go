@@ -64,7 +64,7 @@ prints once. When requests are served it prints "ready URL" on standard output.`
 	flags.StringVar(&o.host, "host", "", "`NAME` of the registry; needed unless only this machine uses it")
 	flags.StringVar(&o.authHost, "auth-host", "", "`NAME` of the auth server, if it has one of its own")
 	flags.StringVar(&o.admin, "admin", "admin", "`NAME` of the admin account that the first run makes")
-	flags.StringSliceVar(&o.acceptRisk, "accept-risk", nil, plainHTTP+": passwords travel in clear on a network")
+	flags.StringSliceVar(&o.acceptRisk, "accept-risk", nil, "`RISK` to take: "+plainHTTP+" (passwords travel in clear on a network)")
 	must(cmd.MarkFlagDirname("dir"))
 	return cmd
 }

@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -64,13 +66,13 @@ var errTooLarge = errors.New("request body too large")
 
 // parseTokenRequest reads a request. The address must be known already.
 func parseTokenRequest(w http.ResponseWriter, r *http.Request, addr netip.Addr) (*tokenRequest, error) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	// Broken escapes and pairs with a semicolon are dropped silently; the good
-	// pairs stay. Only a body over the limit is an error.
-	err := errors.Join(r.ParseForm(), r.ParseMultipartForm(maxBody))
-	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		return nil, errTooLarge
+	if err := readBody(w, r); err != nil {
+		return nil, err
 	}
+	// Broken escapes and pairs with a semicolon are dropped silently; the good
+	// pairs stay.
+	_ = r.ParseForm()
+	_ = r.ParseMultipartForm(maxBody)
 	q := &tokenRequest{addr: addr, service: r.Form.Get("service"), clientID: r.Form.Get("client_id")}
 	q.offline = r.Form.Get("offline_token") == "true"
 	if err := q.readCredentials(r); err != nil {
@@ -79,8 +81,27 @@ func parseTokenRequest(w http.ResponseWriter, r *http.Request, addr netip.Addr) 
 	if max(len(q.account), len(q.service), len(q.clientID)) > maxText {
 		return nil, badRequest{fmt.Sprintf("account, service or client_id is longer than %d bytes", maxText)}
 	}
+	var err error
 	q.scopes, err = parseScopes(r.Form["scope"])
 	return q, err
+}
+
+// readBody reads the whole body: one that is too large, or breaks off, is not
+// decided on.
+func readBody(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength > maxBody {
+		w.Header().Set("Connection", "close") // nobody reads the rest
+		return errTooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		return errTooLarge
+	}
+	if err != nil {
+		return badRequest{"the body breaks off or is malformed"}
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
 }
 
 // readCredentials finds account and password by docker_auth's order: Basic, then

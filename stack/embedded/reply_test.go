@@ -133,6 +133,27 @@ func TestSlowUploadIsNotCut(t *testing.T) {
 	})
 }
 
+// A byte of the header each second: never idle, never done.
+func TestSlowHeaderIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := serveBubble(t, func(http.ResponseWriter, *http.Request) { t.Error("served half a request") })
+		begin := time.Now()
+		var sending sync.WaitGroup
+		sending.Go(func() {
+			_, err := io.WriteString(client, "GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX: ")
+			for ; err == nil; time.Sleep(time.Second) {
+				_, err = io.WriteString(client, "x")
+			}
+		})
+		_, _ = io.ReadAll(client)
+		if waited := time.Since(begin); waited > 12*time.Second {
+			t.Errorf("the connection was open for %s", waited)
+		}
+		client.Close()
+		sending.Wait()
+	})
+}
+
 func TestAuthHasALimitInAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		result := make(chan error, 1)

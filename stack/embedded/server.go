@@ -77,6 +77,10 @@ func (s *server) serve(ln net.Listener) error {
 func (s *server) stop(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
+	told := time.AfterFunc(time.Second, func() {
+		s.log.Info("waiting for the requests that are still running", "limit", grace)
+	})
+	defer told.Stop()
 	err := s.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		if grace > 0 {
