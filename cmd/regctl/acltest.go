@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -72,7 +73,7 @@ func (e *env) printTest(w io.Writer, q auth.RuleTest, result auth.RuleTestResult
 	for _, v := range result.Rules {
 		why := v.Reason
 		if v.Matched {
-			why, decided = "decides", true
+			why, decided = cmp.Or(v.Reason, "decides"), true
 		}
 		rows = append(rows, []string{ruleTitle(*v.Rule, v.Source), auth.DescribeMatch(v.Rule.Match), actionList(v.Rule.Actions), why})
 	}
