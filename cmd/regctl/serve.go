@@ -36,6 +36,8 @@ type serveOptions struct {
 	host, authHost string
 	tls            bool
 	admin          string
+	metrics        string
+	refresh        bool
 	acceptRisk     []string
 }
 
@@ -64,6 +66,8 @@ prints once. When requests are served it prints "ready URL" on standard output.`
 	flags.StringVar(&o.host, "host", "", "`NAME` of the registry; needed unless only this machine uses it")
 	flags.StringVar(&o.authHost, "auth-host", "", "`NAME` of the auth server, if it has one of its own")
 	flags.StringVar(&o.admin, "admin", "admin", "`NAME` of the admin account that the first run makes")
+	flags.StringVar(&o.metrics, "metrics", "", "`ADDRESS` for /metrics, /healthz and /readyz (default none)")
+	flags.BoolVar(&o.refresh, "refresh-tokens", false, "give clients that ask a refresh token, which they keep instead of the password")
 	flags.StringSliceVar(&o.acceptRisk, "accept-risk", nil, "`RISK` to take: "+plainHTTP+" (passwords travel in clear on a network)")
 	must(cmd.MarkFlagDirname("dir"))
 	return cmd
@@ -137,7 +141,10 @@ func (o *serveOptions) serve(ctx context.Context, e *env, options embedded.Optio
 		}
 	}
 	srv, err := auth.New(ctx, &auth.Config{
-		Token: auth.TokenConfig{Issuer: tokenIssuer, Expiration: tokenLifetime, SigningCA: ca},
+		Token: auth.TokenConfig{
+			Issuer: tokenIssuer, Expiration: tokenLifetime, SigningCA: ca,
+			Refresh: o.refresh, RefreshExpiration: auth.DefaultRefreshExpiration,
+		},
 		Audit: auth.AuditConfig{File: filepath.Join(dir, "audit.log")},
 	}, auth.Options{Store: st, Log: options.Logger})
 	if err != nil {
@@ -152,6 +159,14 @@ func (o *serveOptions) serve(ctx context.Context, e *env, options embedded.Optio
 		return err
 	}
 	defer stopAdmin()
+	if o.metrics != "" {
+		addr, stopMonitor, err := srv.ServeMonitor(o.metrics)
+		if err != nil {
+			return fmt.Errorf("--metrics: %w", err)
+		}
+		defer stopMonitor()
+		e.note("metrics at http://%s/metrics", addr)
+	}
 	background, stop := context.WithCancel(ctx)
 	defer stop()
 	go srv.Background(background)

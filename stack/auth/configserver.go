@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// refreshExpiration is how long a login lasts if the configuration says nothing.
-const refreshExpiration = 90 * 24 * time.Hour
+// DefaultRefreshExpiration is how long a login lasts if the configuration says nothing.
+const DefaultRefreshExpiration = 90 * 24 * time.Hour
 
 // maxExpiration is the longest that a time.Duration can say, some 292 years.
 const maxExpiration = math.MaxInt64 / int64(time.Second)
@@ -51,7 +51,7 @@ func (c *checker) token(t *tokenYAML) error {
 		DisableLegacyKeyID: t.DisableLegacyKeyID,
 		X5C:                t.X5C == nil || *t.X5C,
 		Refresh:            t.Refresh,
-		RefreshExpiration:  refreshExpiration,
+		RefreshExpiration:  DefaultRefreshExpiration,
 	}
 	return nil
 }

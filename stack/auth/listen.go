@@ -93,6 +93,15 @@ func (e *endpoint) close() {
 	}
 }
 
+// ServeMonitor serves MonitorHandler on a TCP address until stop is called.
+func (s *Server) ServeMonitor(addr string) (bound net.Addr, stop func(), err error) {
+	e := newEndpoint(s.MonitorHandler(), func() *tls.Config { return nil }, s.log)
+	if err := e.listen("tcp", addr); err != nil {
+		return nil, nil, err
+	}
+	return e.bound, e.close, nil
+}
+
 // shutdown lets requests finish, within limits.
 func shutdown(s *http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
