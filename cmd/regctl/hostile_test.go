@@ -299,8 +299,10 @@ func TestHostileHTTP2(t *testing.T) {
 	if err != nil || resp.StatusCode != http.StatusUnauthorized || resp.ProtoMajor != 2 {
 		t.Errorf("after the flood: %v, %v", resp, err)
 	}
-	transport.CloseIdleConnections()
-	if err := eventually("goroutines end", func() bool { return runtime.NumGoroutine() <= before }); err != nil {
+	if err := eventually("goroutines end", func() bool {
+		transport.CloseIdleConnections() // also those that were dialled for requests taken back
+		return runtime.NumGoroutine() <= before
+	}); err != nil {
 		t.Errorf("%v: %d, before %d", err, runtime.NumGoroutine(), before)
 	}
 	stop()
