@@ -106,8 +106,8 @@ func (o *authServeOptions) run(ctx context.Context, e *env) error {
 			}
 		}
 	}()
-	// The heap of 10,000 users is small beside what a collection at twice its
-	// size leaves lying: 57 MB of memory instead of 61, for 1 % of the speed.
+	// With 10,000 users (make bench) this makes 56 MB of memory of 60; requests
+	// per second differ by less than one run from the next.
 	debug.SetGCPercent(75)
 	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: o.level}))
 	if len(o.ignored) > 0 {

@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime/multipart"
 	"net/http"
@@ -282,6 +283,23 @@ func TestClaims(t *testing.T) {
 	_, again := exchange(t, s, basic(get("scope=repository:star/a:pull"), "alice", "secret"))
 	if again.ID == c.ID {
 		t.Error("two tokens with one jti")
+	}
+}
+
+func TestTokenResponseIsJSON(t *testing.T) {
+	for _, want := range []tokenResponse{
+		{AccessToken: "a.b-_", Token: "a.b-_", ExpiresIn: 60},
+		{AccessToken: "a", Token: "a", ExpiresIn: 900, RefreshToken: "regctlr_x", Scope: ptr("repository:a\"\\<\n\u2028\xff:pull")},
+		{Scope: ptr("")},
+	} {
+		plain, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, again tokenResponse
+		if err := errors.Join(json.Unmarshal(want.encode(), &got), json.Unmarshal(plain, &again)); err != nil || !reflect.DeepEqual(got, again) {
+			t.Errorf("%v: %s, encoding/json has %s", err, want.encode(), plain)
+		}
 	}
 }
 
