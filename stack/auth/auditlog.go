@@ -121,23 +121,20 @@ func (a *auditLog) drain() {
 	}
 }
 
-// collect gathers what comes after first until the time is over, the batch is
-// full, or the log is closed and nothing is left.
+// collect waits until the time is over or the log is closed, and gathers what
+// has been queued by then. Nobody receives while it waits: a request that queues
+// a record wakes no one up.
 func (a *auditLog) collect(first *Record, over <-chan time.Time) []*Record {
-	batch := append(make([]*Record, 0, 64), first)
+	select {
+	case <-over:
+	case <-a.stop:
+	}
+	batch := append(make([]*Record, 0, len(a.records)+1), first)
 	for len(batch) < auditBatch {
 		select {
 		case rec := <-a.records:
 			batch = append(batch, rec)
-			continue
 		default:
-		}
-		select {
-		case rec := <-a.records:
-			batch = append(batch, rec)
-		case <-over:
-			return batch
-		case <-a.stop:
 			return batch
 		}
 	}
