@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -28,7 +29,7 @@ func start(path string, args ...string) (cmd *exec.Cmd, stdout io.Reader, stop f
 		return nil, nil, nil, err
 	}
 	return cmd, out, func() {
-		cmd.Process.Signal(os.Interrupt)
+		cmd.Process.Signal(syscall.SIGTERM) // SIGINT is ignored below a background shell
 		cmd.Wait()
 	}, nil
 }
