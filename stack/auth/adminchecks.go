@@ -95,10 +95,7 @@ func checkActions(actions []string) error {
 // nothing.
 func checkTokenScopes(scopes []string) error {
 	for _, text := range scopes {
-		var rule *RuleError
-		if _, err := parseLimits([]string{text}); errors.As(err, &rule) {
-			return usage(fmt.Sprintf("scope %q: %s", text, rule.Msg))
-		} else if err != nil {
+		if _, err := parseLimits([]string{text}); err != nil {
 			return usage(err.Error())
 		}
 		sc, err := parseScope(text)

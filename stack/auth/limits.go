@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -38,8 +39,8 @@ func parseLimits(texts []string) (scopeLimits, error) {
 			Match:   store.Match{Type: &s.kind, Name: &s.name},
 			Actions: s.actions,
 		}})
-		if err != nil {
-			return nil, fmt.Errorf("scope %q: %w", text, err)
+		if bad, ok := errors.AsType[*RuleError](err); ok { // the rule is ours: its number says nothing
+			return nil, fmt.Errorf("scope %q: %s", text, bad.Msg)
 		}
 		limits = append(limits, acl)
 	}

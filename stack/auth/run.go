@@ -36,8 +36,8 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 
 // Run serves the configuration at path until ctx ends, then finishes what is
 // under way and returns nil. A configuration that cannot be used from the start
-// is a *ConfigError. When a file of the configuration changes it is
-// reloaded; a bad one is logged and the old one stays in force.
+// is a *ConfigError. When one of its files changes it is reloaded; a bad one is
+// logged and the old one stays in force.
 func Run(ctx context.Context, path string, opts RunOptions) error {
 	w := newWatcher(path)
 	cfg, err := LoadConfig(path, opts.Load)
