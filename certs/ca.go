@@ -61,7 +61,7 @@ func openCA(dir, name, title string, now time.Time) (*authority, error) {
 		if err != nil {
 			return err
 		}
-		return host.Local{}.CreateSecret(ca.keyFile, host.NewSecret(string(keyPEM)))
+		return host.Local{}.CreateSecret(ca.keyFile, host.NewSecret(string(keyPEM)), host.Owner{})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("CA key: %w", err)

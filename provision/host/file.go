@@ -26,8 +26,8 @@ func (l Local) WriteFile(path string, f File) (changed bool, err error) {
 }
 
 // CreateSecret implements [Machine].
-func (Local) CreateSecret(path string, s Secret) error {
-	f := File{Content: []byte(s.Reveal()), Mode: 0o600}
+func (Local) CreateSecret(path string, s Secret, o Owner) error {
+	f := File{Content: []byte(s.Reveal()), Mode: 0o600, Owner: o}
 	if err := errors.Join(ValidPath(path), ValidFile(f)); err != nil {
 		return fmt.Errorf("creating %s: %w", path, err)
 	}
@@ -35,8 +35,8 @@ func (Local) CreateSecret(path string, s Secret) error {
 	return place(path, f, os.Link)
 }
 
-// holds reports whether path is a regular file with exactly this content and
-// mode. Something that is not a regular file is an error.
+// holds reports whether path is a regular file with exactly this content, mode
+// and owner. Something that is not a regular file is an error.
 func (l Local) holds(path string, f File) (bool, error) {
 	info, err := l.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -48,7 +48,7 @@ func (l Local) holds(path string, f File) (bool, error) {
 	if !info.Mode.IsRegular() {
 		return false, notRegular(info.Mode)
 	}
-	if info.Mode != f.Mode || info.Size != int64(len(f.Content)) {
+	if info.Mode != f.Mode || info.Owner != f.Owner || info.Size != int64(len(f.Content)) {
 		return false, nil
 	}
 	old, err := l.ReadFile(path)
@@ -74,6 +74,10 @@ func place(path string, f File, put func(from, to string) error) error {
 	}
 	defer os.Remove(temp.Name()) // gone already after a rename
 	_, err = temp.Write(f.Content)
+	// The owner first: chown(2) may clear mode bits.
+	if err == nil && f.Owner != (Owner{}) {
+		err = temp.Chown(f.Owner.UID, f.Owner.GID)
+	}
 	if err == nil {
 		err = temp.Chmod(f.Mode)
 	}

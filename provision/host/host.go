@@ -44,43 +44,55 @@ type Machine interface {
 	// Machine, whatever it is asserted to.
 	Looker() Looker
 
-	// WriteFile makes path a regular file with this content and mode. The
-	// file is touched only if it differs, and then replaced as a whole: a
+	// WriteFile makes path a regular file with this content, mode and owner.
+	// The file is touched only if it differs, and then replaced as a whole: a
 	// reader, or whoever comes after a crash, finds the old file or the new
-	// one. The directory must exist. The file belongs to the user regctl runs
-	// as. Anything else than a regular file at path is an error.
+	// one. The directory must exist. Anything else than a regular file at path
+	// is an error.
 	//
 	// One writer per path: of two at the same time one may fail.
 	WriteFile(path string, f File) (changed bool, err error)
 
 	// CreateSecret makes path a new file of mode 0600. It never replaces:
 	// if there is anything at path the error wraps [fs.ErrExist].
-	CreateSecret(path string, s Secret) error
+	CreateSecret(path string, s Secret, o Owner) error
 
-	// Mkdir makes path a directory with exactly this mode. The directory
-	// above it must exist, so that a journal can name all that was created.
-	Mkdir(path string, mode fs.FileMode) (changed bool, err error)
+	// Mkdir makes path a directory with exactly this mode and owner. The
+	// directory above it must exist, so that a journal can name all that was
+	// created.
+	Mkdir(path string, mode fs.FileMode, o Owner) (changed bool, err error)
 
 	// Remove removes a file or an empty directory; nothing there is fine.
 	Remove(path string) (changed bool, err error)
+
+	// RemoveAll removes path with everything below it, and follows no symbolic
+	// link; nothing there is fine.
+	RemoveAll(path string) (changed bool, err error)
 
 	// Run runs a command that may change the host, and returns its standard
 	// output. A command that fails is a [*CmdError].
 	Run(ctx context.Context, c Cmd) (string, error)
 }
 
-// File is the content and the permission bits of a regular file.
+// File is the content, the permission bits and the owner of a regular file.
 type File struct {
 	Content []byte
 	Mode    fs.FileMode
+	Owner   Owner
 }
 
 // Info is what [Looker.Stat] sees. Mode has the type bits of [fs.FileMode],
 // so Mode.IsDir and Mode.IsRegular answer. Size is in bytes, for regular files.
 type Info struct {
-	Mode fs.FileMode
-	Size int64
+	Mode  fs.FileMode
+	Size  int64
+	Owner Owner
 }
+
+// Owner is the user and group to whom something belongs, by number: those of a
+// container have no name on the host. The zero Owner is the user and group
+// regctl runs as, root in a set-up, whatever their numbers are.
+type Owner struct{ UID, GID int }
 
 // Exists reports whether there is anything at path.
 func Exists(l Looker, path string) (bool, error) {
@@ -96,6 +108,18 @@ func Exists(l Looker, path string) (bool, error) {
 func ValidPath(path string) error {
 	if !filepath.IsAbs(path) || filepath.Clean(path) != path {
 		return fmt.Errorf("path %q: must be absolute, without . or .. in it", path)
+	}
+	return nil
+}
+
+// ValidTree refuses to remove what [ValidPath] refuses, and the root directory
+// and those right below it, which hold more than one installation ever owns.
+func ValidTree(path string) error {
+	if err := ValidPath(path); err != nil {
+		return err
+	}
+	if filepath.Dir(filepath.Dir(path)) == filepath.Dir(path) {
+		return fmt.Errorf("path %q: too much to remove", path)
 	}
 	return nil
 }

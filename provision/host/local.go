@@ -37,7 +37,7 @@ func (local) Stat(path string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return Info{Mode: fi.Mode(), Size: fi.Size()}, nil
+	return Info{Mode: fi.Mode(), Size: fi.Size(), Owner: ownerOf(fi)}, nil
 }
 
 func (local) ReadFile(path string) (File, error) {
@@ -65,11 +65,24 @@ func (local) ReadFile(path string) (File, error) {
 	if len(content) > MaxFile {
 		return File{}, fmt.Errorf("reading %s: more than %d bytes", path, MaxFile)
 	}
-	return File{Content: content, Mode: fi.Mode().Perm()}, nil
+	return File{Content: content, Mode: fi.Mode().Perm(), Owner: ownerOf(fi)}, nil
+}
+
+// ownerOf is the owner of what fi describes; zero if that is who regctl runs as.
+func ownerOf(fi fs.FileInfo) Owner {
+	stat, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return Owner{}
+	}
+	o := Owner{UID: int(stat.Uid), GID: int(stat.Gid)}
+	if o.UID == os.Geteuid() && o.GID == os.Getegid() {
+		return Owner{}
+	}
+	return o
 }
 
 // Mkdir implements [Machine].
-func (Local) Mkdir(path string, mode fs.FileMode) (changed bool, err error) {
+func (Local) Mkdir(path string, mode fs.FileMode, o Owner) (changed bool, err error) {
 	if err := errors.Join(ValidPath(path), ValidMode(mode)); err != nil {
 		return false, fmt.Errorf("creating a directory: %w", err)
 	}
@@ -83,8 +96,15 @@ func (Local) Mkdir(path string, mode fs.FileMode) (changed bool, err error) {
 		return false, err
 	case !fi.IsDir():
 		return false, fmt.Errorf("creating directory %s: there is something else (%v)", path, fi.Mode())
-	case fi.Mode().Perm() == mode:
+	case fi.Mode().Perm() == mode && ownerOf(fi) == o:
 		return false, nil
+	}
+	if o == (Owner{}) {
+		o = Owner{UID: os.Geteuid(), GID: os.Getegid()}
+	}
+	// Not os.Chown: it would follow a symbolic link that replaced the directory.
+	if err := os.Lchown(path, o.UID, o.GID); err != nil {
+		return true, err
 	}
 	// After Mkdir as well: the umask has no say in what was asked for.
 	if err := os.Chmod(path, mode); err != nil {
@@ -104,6 +124,20 @@ func (Local) Remove(path string) (changed bool, err error) {
 	}
 	if err != nil {
 		return false, err
+	}
+	return true, syncParent(path)
+}
+
+// RemoveAll implements [Machine].
+func (Local) RemoveAll(path string) (changed bool, err error) {
+	if err := ValidTree(path); err != nil {
+		return false, fmt.Errorf("removing: %w", err)
+	}
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return true, err
 	}
 	return true, syncParent(path)
 }

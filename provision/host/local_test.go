@@ -47,7 +47,7 @@ func TestOddFiles(t *testing.T) {
 			t.Errorf("writing %s: no error", path)
 		}
 	}
-	if err := local.CreateSecret(link, host.NewSecret("y")); !errors.Is(err, fs.ErrExist) {
+	if err := local.CreateSecret(link, host.NewSecret("y"), host.Owner{}); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a secret in place of a link: %v", err)
 	}
 	if b, _ := os.ReadFile(target); string(b) != "x" {
@@ -244,7 +244,7 @@ func TestLeftovers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := local.CreateSecret(dir+"/f", host.NewSecret("x")); err != nil {
+	if err := local.CreateSecret(dir+"/f", host.NewSecret("x"), host.Owner{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Join(names(t, dir), " "); got != ".f.conf .g.regctl-1 f" {
@@ -275,7 +275,7 @@ func TestFullDisk(t *testing.T) {
 	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), path) {
 		t.Errorf("writing more than fits: %v", err)
 	}
-	err = local.CreateSecret(filepath.Join(dir, "s"), host.NewSecret(strings.Repeat("x", 1<<20)))
+	err = local.CreateSecret(filepath.Join(dir, "s"), host.NewSecret(strings.Repeat("x", 1<<20)), host.Owner{})
 	if !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("a secret larger than fits: %v", err)
 	}

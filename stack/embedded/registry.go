@@ -183,7 +183,7 @@ func uploadSecret(path string) (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		secret = make([]byte, size)
 		_, _ = rand.Read(secret) // never fails
-		if err := (host.Local{}).CreateSecret(path, host.NewSecret(string(secret))); err != nil {
+		if err := (host.Local{}).CreateSecret(path, host.NewSecret(string(secret)), host.Owner{}); err != nil {
 			return "", err
 		}
 	case err != nil:

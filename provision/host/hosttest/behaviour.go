@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,6 +22,8 @@ func Behaviour(t *testing.T, open func(t *testing.T) (m host.Machine, dir string
 		"secret":   secrets,
 		"mkdir":    directories,
 		"remove":   removals,
+		"trees":    trees,
+		"owners":   owners,
 		"commands": commands,
 		"stars":    hides,
 		"looker":   looksOnly,
@@ -71,7 +74,7 @@ func refusals(t *testing.T, m host.Machine, dir string) {
 	}
 	write := func(path string, f host.File) error { _, err := m.WriteFile(path, f); return err }
 	read := func(path string) error { _, err := m.ReadFile(path); return err }
-	mkdir := func(path string, mode fs.FileMode) error { _, err := m.Mkdir(path, mode); return err }
+	mkdir := func(path string, mode fs.FileMode) error { _, err := m.Mkdir(path, mode, host.Owner{}); return err }
 	for name, err := range map[string]error{
 		"relative write":       write("file", good),
 		"dotted write":         write(dir+"/../file", good),
@@ -85,7 +88,7 @@ func refusals(t *testing.T, m host.Machine, dir string) {
 		"mkdir without mode":   mkdir(dir+"/d", 0),
 		"mkdir on a file":      mkdir(file, 0o755),
 		"relative mkdir":       mkdir("d", 0o755),
-		"relative secret":      m.CreateSecret("s", host.NewSecret("x")),
+		"relative secret":      m.CreateSecret("s", host.NewSecret("x"), host.Owner{}),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)
@@ -116,10 +119,10 @@ func refusals(t *testing.T, m host.Machine, dir string) {
 
 func secrets(t *testing.T, m host.Machine, dir string) {
 	path := filepath.Join(dir, "token.key")
-	if err := m.CreateSecret(path, host.NewSecret("first")); err != nil {
+	if err := m.CreateSecret(path, host.NewSecret("first"), host.Owner{}); err != nil {
 		t.Fatal(err)
 	}
-	err := m.CreateSecret(path, host.NewSecret("second"))
+	err := m.CreateSecret(path, host.NewSecret("second"), host.Owner{})
 	if !errors.Is(err, fs.ErrExist) {
 		t.Errorf("creating it again: %v, want fs.ErrExist", err)
 	}
@@ -134,7 +137,7 @@ func directories(t *testing.T, m host.Machine, dir string) {
 		mode    fs.FileMode
 		changed bool
 	}{{0o777, true}, {0o777, false}, {0o750, true}, {0o750, false}} {
-		changed, err := m.Mkdir(path, step.mode)
+		changed, err := m.Mkdir(path, step.mode, host.Owner{})
 		if err != nil || changed != step.changed {
 			t.Fatalf("mkdir %v: changed %t, %v", step.mode, changed, err)
 		}
@@ -147,7 +150,7 @@ func directories(t *testing.T, m host.Machine, dir string) {
 func removals(t *testing.T, m host.Machine, dir string) {
 	sub := filepath.Join(dir, "d")
 	file := filepath.Join(sub, "f")
-	if _, err := m.Mkdir(sub, 0o755); err != nil {
+	if _, err := m.Mkdir(sub, 0o755, host.Owner{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.WriteFile(file, host.File{Content: []byte("x"), Mode: 0o600}); err != nil {
@@ -168,6 +171,67 @@ func removals(t *testing.T, m host.Machine, dir string) {
 		if found, err := host.Exists(m, path); found || err != nil {
 			t.Errorf("%s after its removal: %t, %v", path, found, err)
 		}
+	}
+}
+
+func trees(t *testing.T, m host.Machine, dir string) {
+	sub := filepath.Join(dir, "d")
+	beside := filepath.Join(dir, "d2")
+	for _, d := range []string{sub, filepath.Join(sub, "e"), beside} {
+		if _, err := m.Mkdir(d, 0o755, host.Owner{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.WriteFile(filepath.Join(sub, "e", "f"), host.File{Content: []byte("x"), Mode: 0o400}); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/", "/srv", "relative/path", dir + "/../d"} {
+		if _, err := m.RemoveAll(path); err == nil {
+			t.Fatalf("RemoveAll(%q): no error", path)
+		}
+	}
+	for _, want := range []bool{true, false} {
+		if changed, err := m.RemoveAll(sub); err != nil || changed != want {
+			t.Errorf("removing the tree: changed %t, %v; want %t", changed, err, want)
+		}
+	}
+	for path, want := range map[string]bool{sub: false, beside: true} {
+		if found, err := host.Exists(m, path); found != want || err != nil {
+			t.Errorf("%s: %t, %v; want %t", path, found, err, want)
+		}
+	}
+}
+
+// owners needs root on a real machine.
+func owners(t *testing.T, m host.Machine, dir string) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to give files away")
+	}
+	other := host.Owner{UID: 101, GID: 102}
+	file, sub, secret := filepath.Join(dir, "f"), filepath.Join(dir, "d"), filepath.Join(dir, "s")
+	if err := m.CreateSecret(secret, host.NewSecret("x"), other); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		owner   host.Owner
+		changed bool
+	}{{host.Owner{}, true}, {other, true}, {other, false}, {host.Owner{}, true}, {other, true}} {
+		wrote, err := m.WriteFile(file, host.File{Content: []byte("x"), Mode: 0o640, Owner: step.owner})
+		if wrote != step.changed || err != nil {
+			t.Errorf("file of %v: changed %t, %v", step.owner, wrote, err)
+		}
+		made, err := m.Mkdir(sub, 0o750, step.owner)
+		if made != step.changed || err != nil {
+			t.Errorf("directory of %v: changed %t, %v", step.owner, made, err)
+		}
+		for _, path := range []string{file, sub} {
+			if info, err := m.Stat(path); err != nil || info.Owner != step.owner {
+				t.Errorf("%s: owner %v, %v; want %v", path, info.Owner, err, step.owner)
+			}
+		}
+	}
+	if f, err := m.ReadFile(secret); err != nil || f.Owner != other || f.Mode != 0o600 {
+		t.Errorf("the secret is %v %v, %v", f.Owner, f.Mode, err)
 	}
 }
 
@@ -231,12 +295,15 @@ func looksOnly(t *testing.T, m host.Machine, dir string) {
 			WriteFile(string, host.File) (bool, error)
 		}](l),
 		can[interface {
-			CreateSecret(string, host.Secret) error
+			CreateSecret(string, host.Secret, host.Owner) error
 		}](l),
 		can[interface {
-			Mkdir(string, fs.FileMode) (bool, error)
+			Mkdir(string, fs.FileMode, host.Owner) (bool, error)
 		}](l),
 		can[interface{ Remove(string) (bool, error) }](l),
+		can[interface {
+			RemoveAll(string) (bool, error)
+		}](l),
 		can[interface {
 			Run(context.Context, host.Cmd) (string, error)
 		}](l),

@@ -37,6 +37,7 @@ type state struct {
 type node struct {
 	mode    fs.FileMode
 	content []byte
+	owner   host.Owner
 }
 
 // New makes a machine whose stand-ins fail t when they are called with
@@ -57,7 +58,7 @@ func (m *Machine) MkdirAll(path string) {
 	if path != "/" {
 		m.MkdirAll(filepath.Dir(path))
 	}
-	if _, err := m.Mkdir(path, 0o755); err != nil {
+	if _, err := m.Mkdir(path, 0o755, host.Owner{}); err != nil {
 		m.t.Fatal(err)
 	}
 }
@@ -76,7 +77,7 @@ func (l looker) Stat(path string) (host.Info, error) {
 	if !ok {
 		return host.Info{}, pathError("stat", path, fs.ErrNotExist)
 	}
-	return host.Info{Mode: n.mode, Size: int64(len(n.content))}, nil
+	return host.Info{Mode: n.mode, Size: int64(len(n.content)), Owner: n.owner}, nil
 }
 
 // ReadFile implements [host.Looker].
@@ -93,7 +94,7 @@ func (l looker) ReadFile(path string) (host.File, error) {
 	if !n.mode.IsRegular() {
 		return host.File{}, pathError("read", path, syscall.EISDIR)
 	}
-	return host.File{Content: bytes.Clone(n.content), Mode: n.mode}, nil
+	return host.File{Content: bytes.Clone(n.content), Mode: n.mode, Owner: n.owner}, nil
 }
 
 // Look implements [host.Looker]. It asks the stand-in's Look function.
@@ -119,15 +120,15 @@ func (m *Machine) WriteFile(path string, f host.File) (changed bool, err error) 
 	if ok && !old.mode.IsRegular() {
 		return false, pathError("write", path, syscall.EISDIR)
 	}
-	if ok && old.mode == f.Mode && bytes.Equal(old.content, f.Content) {
+	if ok && old.mode == f.Mode && old.owner == f.Owner && bytes.Equal(old.content, f.Content) {
 		return false, nil
 	}
-	return true, m.put(path, node{f.Mode, bytes.Clone(f.Content)})
+	return true, m.put(path, node{f.Mode, bytes.Clone(f.Content), f.Owner})
 }
 
 // CreateSecret implements [host.Machine].
-func (m *Machine) CreateSecret(path string, s host.Secret) error {
-	f := host.File{Content: []byte(s.Reveal()), Mode: 0o600}
+func (m *Machine) CreateSecret(path string, s host.Secret, o host.Owner) error {
+	f := host.File{Content: []byte(s.Reveal()), Mode: 0o600, Owner: o}
 	if err := errors.Join(host.ValidPath(path), host.ValidFile(f)); err != nil {
 		return fmt.Errorf("creating %s: %w", path, err)
 	}
@@ -136,11 +137,11 @@ func (m *Machine) CreateSecret(path string, s host.Secret) error {
 	if _, ok := m.nodes[path]; ok {
 		return pathError("create", path, fs.ErrExist)
 	}
-	return m.put(path, node{f.Mode, f.Content})
+	return m.put(path, node{f.Mode, f.Content, f.Owner})
 }
 
 // Mkdir implements [host.Machine].
-func (m *Machine) Mkdir(path string, mode fs.FileMode) (changed bool, err error) {
+func (m *Machine) Mkdir(path string, mode fs.FileMode, o host.Owner) (changed bool, err error) {
 	if err := errors.Join(host.ValidPath(path), host.ValidMode(mode)); err != nil {
 		return false, fmt.Errorf("creating a directory: %w", err)
 	}
@@ -150,10 +151,10 @@ func (m *Machine) Mkdir(path string, mode fs.FileMode) (changed bool, err error)
 	if ok && !old.mode.IsDir() {
 		return false, pathError("mkdir", path, fs.ErrExist)
 	}
-	if ok && old.mode.Perm() == mode {
+	if ok && old.mode.Perm() == mode && old.owner == o {
 		return false, nil
 	}
-	return true, m.put(path, node{mode: fs.ModeDir | mode})
+	return true, m.put(path, node{mode: fs.ModeDir | mode, owner: o})
 }
 
 // Remove implements [host.Machine].
@@ -170,6 +171,22 @@ func (m *Machine) Remove(path string) (changed bool, err error) {
 	}
 	_, ok := m.nodes[path]
 	delete(m.nodes, path)
+	return ok, nil
+}
+
+// RemoveAll implements [host.Machine].
+func (m *Machine) RemoveAll(path string) (changed bool, err error) {
+	if err := host.ValidTree(path); err != nil {
+		return false, fmt.Errorf("removing: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.nodes[path]
+	for other := range m.nodes {
+		if other == path || strings.HasPrefix(other, path+"/") {
+			delete(m.nodes, other)
+		}
+	}
 	return ok, nil
 }
 
