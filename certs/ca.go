@@ -1,4 +1,8 @@
-// Package certs makes and keeps the certificates of an installation.
+// Package certs makes and keeps the certificates of an installation, the CA
+// that signs its tokens' keys, and its Diffie-Hellman parameters.
+//
+// None of its steps can be undone: what they write is what clients trust, or
+// takes minutes to make again, so it outlives the set-up of which it was part.
 package certs
 
 import (
@@ -14,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -27,65 +30,125 @@ const (
 	backdate = time.Hour
 )
 
-// authority is a CA that signs leaves only (path length 0).
-type authority struct {
+// caFiles are a CA's certificate (PEM, mode 0644) and its key (PKCS #8 in PEM,
+// mode 0600).
+type caFiles struct {
 	certFile, keyFile string
-	cert              *x509.Certificate
-	key               crypto.Signer
+	title             string     // begins the common name
+	owner             host.Owner // of the key
 }
 
-// openCA loads the CA in dir/name.crt and dir/name.key, or makes it: EC P-256,
-// ten years. title begins its common name.
-//
-// The key is written before the certificate, so a crash in between leaves a key
-// alone, and the next call makes the certificate from it. A certificate alone is
-// an error: somebody may trust it, and its key is lost. The caller holds the
-// installation's lock: files have one writer.
+// authority is a CA that signs leaves only (path length 0).
+type authority struct {
+	caFiles
+	certPEM []byte
+	cert    *x509.Certificate
+	key     crypto.Signer
+}
+
+// openCA opens the CA in dir/name.crt and dir/name.key of this machine, and
+// makes the directory and the CA if they are missing.
 func openCA(dir, name, title string, now time.Time) (*authority, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
-	ca := &authority{certFile: filepath.Join(dir, name+".crt"), keyFile: filepath.Join(dir, name+".key")}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the directory of the CA: %w", err)
-	}
-	// The certificate is looked for first: where one is seen, its key was there before.
-	_, certErr := os.Stat(ca.certFile)
-	_, keyErr := os.Stat(ca.keyFile)
-	if certErr == nil && errors.Is(keyErr, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s has lost its key %s: restore the key, or remove the certificate to make a new CA", ca.certFile, ca.keyFile)
-	}
-	keyPEM, err := readOrCreate(ca.keyFile, func() error {
-		keyPEM, err := newKeyPEM()
-		if err != nil {
-			return err
+	m := host.Local{}
+	if found, err := host.Exists(m, dir); err != nil || !found {
+		if err == nil {
+			_, err = m.Mkdir(dir, 0o700, host.Owner{})
 		}
-		return host.Local{}.CreateSecret(ca.keyFile, host.NewSecret(string(keyPEM)), host.Owner{})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("CA key: %w", err)
+		if err != nil {
+			return nil, fmt.Errorf("making the directory of the CA: %w", err)
+		}
 	}
-	if err := refuseReadable(ca.keyFile); err != nil {
+	f := caFiles{certFile: filepath.Join(dir, name+".crt"), keyFile: filepath.Join(dir, name+".key"), title: title}
+	return f.open(m, now)
+}
+
+// open loads the CA, or makes what is missing of it: EC P-256, ten years.
+//
+// The key is written before the certificate, so a crash in between leaves a key
+// alone, and the next call makes the certificate from it. The caller holds the
+// installation's lock: files have one writer.
+func (f caFiles) open(m host.Machine, now time.Time) (*authority, error) {
+	cert, key, err := f.read(m)
+	if err != nil {
 		return nil, err
 	}
-	certPEM, err := readOrCreate(ca.certFile, func() error {
-		certPEM, err := newCAPEM(keyPEM, title, now)
-		if err != nil {
-			return err
+	if key == nil {
+		keyPEM, err := newKeyPEM()
+		if err == nil {
+			err = m.CreateSecret(f.keyFile, host.NewSecret(string(keyPEM)), f.owner)
 		}
-		_, err = host.Local{}.WriteFile(ca.certFile, host.File{Content: certPEM, Mode: 0o644})
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("CA certificate for the key %s: %w", ca.keyFile, err)
+		if err != nil {
+			return nil, fmt.Errorf("CA key: %w", err)
+		}
+		key = &host.File{Content: keyPEM}
 	}
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		return nil, fmt.Errorf("%s and %s: %w", ca.certFile, ca.keyFile, err)
+	if cert == nil {
+		certPEM, err := newCAPEM(key.Content, f.title, now)
+		if err == nil {
+			_, err = m.WriteFile(f.certFile, host.File{Content: certPEM, Mode: 0o644})
+		}
+		if err != nil {
+			return nil, fmt.Errorf("CA certificate for the key %s: %w", f.keyFile, err)
+		}
+		cert = &host.File{Content: certPEM}
 	}
-	ca.cert = pair.Leaf
-	ca.key = pair.PrivateKey.(crypto.Signer) // X509KeyPair compared its public key, so it is one
+	return f.parse(cert, key, now)
+}
+
+// load is the CA if it is complete; nil, and no error, if open would make
+// something of it.
+func (f caFiles) load(l host.Looker, now time.Time) (*authority, error) {
+	cert, key, err := f.read(l)
+	if err != nil || cert == nil || key == nil {
+		return nil, err
+	}
+	return f.parse(cert, key, now)
+}
+
+// read returns the CA's files, nil for those that are missing. A certificate
+// alone is an error: somebody may trust it, and its key is lost.
+func (f caFiles) read(l host.Looker) (cert, key *host.File, err error) {
+	// The certificate first: where one is seen, its key was there before.
+	if cert, err = readIfThere(l, f.certFile); err != nil {
+		return nil, nil, fmt.Errorf("CA certificate: %w", err)
+	}
+	if key, err = readIfThere(l, f.keyFile); err != nil {
+		return nil, nil, fmt.Errorf("CA key: %w", err)
+	}
+	if cert != nil && key == nil {
+		return nil, nil, fmt.Errorf("%s has lost its key %s: restore the key, or remove the certificate to make a new CA", f.certFile, f.keyFile)
+	}
+	if key != nil && key.Mode&0o077 != 0 {
+		return nil, nil, fmt.Errorf("%s has mode %04o, others can use the key: chmod 600 %s", f.keyFile, key.Mode, f.keyFile)
+	}
+	return cert, key, nil
+}
+
+// readIfThere reads a file, or returns nil if there is none.
+func readIfThere(l host.Looker, path string) (*host.File, error) {
+	f, err := l.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &f, nil
+}
+
+func (f caFiles) parse(cert, key *host.File, now time.Time) (*authority, error) {
+	pair, err := tls.X509KeyPair(cert.Content, key.Content)
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s: %w", f.certFile, f.keyFile, err)
+	}
+	ca := &authority{
+		caFiles: f, certPEM: cert.Content, cert: pair.Leaf,
+		key: pair.PrivateKey.(crypto.Signer), // X509KeyPair compared its public key, so it is one
+	}
 	return ca, ca.check(now)
 }
 
@@ -111,7 +174,7 @@ func newKeyPEM() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+	return pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: der}), nil
 }
 
 // newCAPEM self-signs a CA certificate. Part of the key's hash is in its name:
@@ -140,33 +203,5 @@ func newCAPEM(keyPEM []byte, title string, now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
-}
-
-func parseKey(keyPEM []byte) (crypto.Signer, error) {
-	block, _ := pem.Decode(keyPEM)
-	if block == nil {
-		return nil, errors.New("the key file holds no PEM block")
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("parsing the key: %w", err)
-	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("a key of type %T cannot sign", key)
-	}
-	return signer, nil
-}
-
-// refuseReadable is for keys: others than their owner may not read them.
-func refuseReadable(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("%s has mode %04o, others can use the key: chmod 600 %s", path, mode, path)
-	}
-	return nil
+	return pem.EncodeToMemory(&pem.Block{Type: certBlock, Bytes: der}), nil
 }

@@ -1,21 +1,17 @@
 package certs
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
-const leafLife = 30 * 24 * time.Hour
+// servingLife is short because such a certificate is in memory alone and costs
+// nothing to replace.
+const servingLife = 30 * 24 * time.Hour
 
 // LocalCA is a CA of this installation alone, for TLS without a public one:
 // clients are told to trust CertFile.
@@ -27,7 +23,7 @@ type LocalCA struct {
 // OpenLocalCA loads the CA from local-ca.crt and local-ca.key in dir, or makes
 // it. now is the clock for it and for the certificates it signs.
 func OpenLocalCA(dir string, now func() time.Time) (*LocalCA, error) {
-	ca, err := openCA(dir, "local-ca", "regctl local CA", now())
+	ca, err := openCA(dir, localCAName, localCATitle, now())
 	if err != nil {
 		return nil, err
 	}
@@ -43,14 +39,8 @@ func (l *LocalCA) CertFile() string { return l.ca.certFile }
 // certificate lives in memory, for 30 days, and is replaced when a third of
 // that is left.
 func (l *LocalCA) TLSConfig(names ...string) *tls.Config {
-	leaf := &servingLeaf{LocalCA: l, dns: []string{"localhost"}, ips: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}}
-	for _, name := range names {
-		if ip := net.ParseIP(name); ip != nil {
-			leaf.ips = append(leaf.ips, ip)
-		} else {
-			leaf.dns = append(leaf.dns, strings.ToLower(name))
-		}
-	}
+	leaf := &servingLeaf{LocalCA: l, names: append([]string{"localhost", "127.0.0.1", "::1"}, names...)}
+	leaf.dns, _ = splitNames(leaf.names)
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"h2", "http/1.1"},
@@ -61,8 +51,8 @@ func (l *LocalCA) TLSConfig(names ...string) *tls.Config {
 // servingLeaf is the certificate of one TLSConfig.
 type servingLeaf struct {
 	*LocalCA
-	dns []string
-	ips []net.IP
+	names []string
+	dns   []string // those of names that a client can ask for
 
 	mu   sync.Mutex // also makes concurrent handshakes wait for one new leaf
 	cert *tls.Certificate
@@ -77,45 +67,11 @@ func (s *servingLeaf) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) 
 	defer s.mu.Unlock()
 	now := s.now()
 	if s.cert == nil || due(s.cert.Leaf, now) {
-		cert, err := s.mint(now)
+		key, leaf, err := s.ca.mint(leafRequest{commonName: "regctl edge", names: s.names, life: servingLife}, now)
 		if err != nil {
 			return nil, fmt.Errorf("making a certificate for %s: %w", strings.Join(s.dns, ", "), err)
 		}
-		s.cert = cert
+		s.cert = &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
 	}
 	return s.cert, nil
-}
-
-// due says whether cert must be replaced: less than a third of its life is
-// left, or the clock was put back to before it.
-func due(cert *x509.Certificate, now time.Time) bool {
-	return cert.NotAfter.Sub(now) < cert.NotAfter.Sub(cert.NotBefore)/3 || now.Before(cert.NotBefore)
-}
-
-func (s *servingLeaf) mint(now time.Time) (*tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	template := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: "regctl edge"},
-		NotBefore:   now.Add(-backdate),
-		NotAfter:    now.Add(leafLife),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:    s.dns,
-		IPAddresses: s.ips,
-	}
-	if template.NotAfter.After(s.ca.cert.NotAfter) {
-		template.NotAfter = s.ca.cert.NotAfter
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, s.ca.cert, key.Public(), s.ca.key)
-	if err != nil {
-		return nil, err
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: cert}, nil
 }

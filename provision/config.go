@@ -1,14 +1,9 @@
 package provision
 
-import (
-	"bytes"
-	"cmp"
-	"errors"
-	"fmt"
-	"io"
+import "cmp"
 
-	"go.yaml.in/yaml/v3"
-)
+// ConfigVersion is the format of regctl.yaml that this regctl reads and writes.
+const ConfigVersion = 1
 
 // Config is regctl.yaml, the desired state of an installation. The wizard
 // writes it and people edit it. Whatever is left out has a default, which
@@ -27,7 +22,7 @@ type Config struct {
 	Firewall FirewallConfig `yaml:"firewall,omitempty"`
 	Store    string         `yaml:"store,omitempty" jsonschema:"enum=sqlite,enum=mongo,description=database of users and rules"`
 	Mongo    MongoConfig    `yaml:"mongo,omitempty"`
-	Images   Images         `yaml:"images,omitempty"`
+	Images   Images         `yaml:"images,omitempty" jsonschema:"description=what the containers are made of"`
 	Admin    AdminConfig    `yaml:"admin,omitempty"`
 }
 
@@ -48,14 +43,14 @@ type TLSConfig struct {
 
 // EdgeConfig is about the only listener besides sshd.
 type EdgeConfig struct {
-	HTTPPort     int    `yaml:"http_port,omitempty" jsonschema:"minimum=1,maximum=65535"`
-	HTTPSPort    int    `yaml:"https_port,omitempty" jsonschema:"minimum=1,maximum=65535"`
+	HTTPPort     int    `yaml:"http_port,omitempty" jsonschema:"minimum=1,maximum=65535,description=port that redirects to https"`
+	HTTPSPort    int    `yaml:"https_port,omitempty" jsonschema:"minimum=1,maximum=65535,description=port of the registry"`
 	NginxVersion string `yaml:"nginx_version,omitempty" jsonschema:"description=render for this version instead of the image's"`
 }
 
 // FirewallConfig is about the host's packet filter.
 type FirewallConfig struct {
-	Backend string `yaml:"backend,omitempty" jsonschema:"enum=auto,enum=ufw,enum=iptables,enum=none"`
+	Backend string `yaml:"backend,omitempty" jsonschema:"enum=auto,enum=ufw,enum=iptables,enum=none,description=what closes the ports that nobody needs; auto: the one at hand"`
 }
 
 // MongoConfig is about the database of store: mongo.
@@ -65,90 +60,13 @@ type MongoConfig struct {
 
 // AdminConfig is about the first account.
 type AdminConfig struct {
-	Name         string `yaml:"name,omitempty"`
-	PasswordFile string `yaml:"password_file,omitempty" jsonschema:"description=first password; empty: one is made and kept in admin.password"`
-}
-
-// Images says what the containers are made of: our own twins of nginx and the
-// registry ("builtin", so that nothing is pulled), or references, of which the
-// empty ones are the defaults. In YAML it is a word or a map.
-type Images struct {
-	Builtin  bool   `yaml:"-"`
-	Nginx    string `yaml:"nginx,omitempty"`
-	Registry string `yaml:"registry,omitempty"`
-	Mongo    string `yaml:"mongo,omitempty"`
-	MongoUI  string `yaml:"mongo_ui,omitempty"`
-}
-
-// The words that [Images] may be.
-const (
-	imagesDefault = "default"
-	imagesBuiltin = "builtin"
-)
-
-// IsZero lets the default images be left out of the file.
-func (i Images) IsZero() bool { return i == Images{} }
-
-// MarshalYAML implements [yaml.Marshaler].
-func (i Images) MarshalYAML() (any, error) {
-	if i.Builtin {
-		return imagesBuiltin, nil
-	}
-	type plain Images
-	return plain(i), nil
-}
-
-// UnmarshalYAML implements [yaml.Unmarshaler].
-func (i *Images) UnmarshalYAML(node *yaml.Node) error {
-	if node.Kind == yaml.ScalarNode {
-		switch node.Value {
-		case imagesDefault:
-			*i = Images{}
-		case imagesBuiltin:
-			*i = Images{Builtin: true}
-		default:
-			return fmt.Errorf("line %d: images: want %s, %s or a map of references", node.Line, imagesDefault, imagesBuiltin)
-		}
-		return nil
-	}
-	type plain Images
-	return node.Decode((*plain)(i))
-}
-
-// ParseConfig reads regctl.yaml. Unknown keys are errors: a mistyped key would
-// silently mean the default. It does not check values; see [Config.Problems].
-func ParseConfig(text []byte) (Config, error) {
-	var c Config
-	d := yaml.NewDecoder(bytes.NewReader(text))
-	d.KnownFields(true)
-	if err := d.Decode(&c); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = errors.New("the file is empty")
-		}
-		return Config{}, err
-	}
-	if c.Version != configVersion {
-		return Config{}, fmt.Errorf("version: is %d; this regctl knows version %d", c.Version, configVersion)
-	}
-	return c, nil
-}
-
-const configVersion = 1
-
-// Encode is the file that [ParseConfig] reads.
-func (c Config) Encode() []byte {
-	var b bytes.Buffer
-	e := yaml.NewEncoder(&b)
-	e.SetIndent(2)
-	if err := e.Encode(c); err != nil {
-		panic(err) // plain data
-	}
-	return b.Bytes()
+	Name         string `yaml:"name,omitempty" jsonschema:"description=name of the first account"`
+	PasswordFile string `yaml:"password_file,omitempty" jsonschema:"description=file with its first password; empty: one is made up"`
 }
 
 // WithDefaults returns c with every empty setting that has a default set to it.
 func (c Config) WithDefaults() Config {
-	c.Version = cmp.Or(c.Version, configVersion)
+	c.Version = cmp.Or(c.Version, ConfigVersion)
 	c.Name = cmp.Or(c.Name, "regctl")
 	c.TLS.Profile = cmp.Or(c.TLS.Profile, "intermediate")
 	c.TLS.DHParams = cmp.Or(c.TLS.DHParams, "own")

@@ -26,6 +26,7 @@ func (p Paths) Registry() string    { return p.in("registry") } // config.yml an
 func (p Paths) Auth() string        { return p.in("auth") }     // auth_config.yml and keys
 func (p Paths) Certs() string       { return p.in("certs") }    // the local CA, root's alone
 func (p Paths) Live() string        { return p.in("certs", "live") }
+func (p Paths) LocalCA() string     { return p.in("certs", "local-ca.crt") } // what clients need to trust
 func (p Paths) ACMEWebroot() string { return p.in("acme", "webroot") }
 
 // Pair is a name's key and chain in one file, which nginx takes for both
@@ -33,8 +34,25 @@ func (p Paths) ACMEWebroot() string { return p.in("acme", "webroot") }
 func (p Paths) Pair(host string) string { return filepath.Join(p.Live(), host+".pem") }
 func (p Paths) DHParams() string        { return filepath.Join(p.Live(), "dhparams.pem") }
 
+// OwnProgram is a copy of the program that set the installation up.
+func (p Paths) OwnProgram() string { return p.in("bin", "regctl") }
+
+func (p Paths) HTTPSecret() string { return filepath.Join(p.Registry(), "http.secret") }
+func (p Paths) Mongo() string      { return p.in("mongo") } // passwords and the script that makes the user
+func (p Paths) Verified() string   { return p.in("verified.json") }
+func (p Paths) lock() string       { return p.in(".lock") }
+
+// DHState is how far the search for an own group is.
+func (p Paths) DHState() string { return filepath.Join(p.Certs(), "dhparams.state") }
+
 func (p Paths) SigningCert() string { return filepath.Join(p.Auth(), "signing-ca.crt") }
 func (p Paths) SigningKey() string  { return filepath.Join(p.Auth(), "signing-ca.key") }
+
+// SigningBundle is the registry's copy of what it trusts.
+func (p Paths) SigningBundle() string { return filepath.Join(p.Registry(), "signing-ca.crt") }
+
+// MongoPassword is the token server's, which the database is told at its start.
+func (p Paths) MongoPassword() string { return filepath.Join(p.Auth(), "mongo-password") }
 
 func (p Paths) Run() string            { return p.in("run") }
 func (p Paths) RegistrySocket() string { return p.in("run", "registry", "registry.sock") }

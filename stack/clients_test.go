@@ -1,6 +1,7 @@
-// Package stack holds the tests of the whole: real clients against real
-// registries behind our edge, with tokens of our auth server.
 package stack
+
+// The tests of the whole: real clients against real registries behind our
+// edge, with tokens of our auth server.
 
 import (
 	"bytes"

@@ -36,6 +36,7 @@ import (
 	"regctl/stack/auth"
 	"regctl/stack/auth/store"
 	"regctl/stack/embedded"
+	"regctl/stack/stacktest"
 )
 
 const (
@@ -94,7 +95,7 @@ func registries() (have []registryKind, missing []string) {
 		return r
 	}}}
 	for _, r := range []struct{ name, program string }{{"registry 2.8", "docker-registry"}, {"registry 3.1", "registry"}} {
-		path, err := tool(r.program)
+		path, err := stacktest.Tool(r.program)
 		if err != nil {
 			missing = append(missing, fmt.Sprintf("%s: %v", r.name, err))
 			continue
@@ -104,18 +105,6 @@ func registries() (have []registryKind, missing []string) {
 		}})
 	}
 	return have, missing
-}
-
-// tool finds a program that make test has built, or that is installed.
-func tool(program string) (string, error) {
-	built, err := filepath.Abs(filepath.Join("..", ".tools", "bin", program))
-	if err != nil {
-		return "", err
-	}
-	if _, err := os.Stat(built); err == nil {
-		return built, nil
-	}
-	return exec.LookPath(program)
 }
 
 // registryProcess runs a registry of its own on a unix socket.

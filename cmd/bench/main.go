@@ -23,6 +23,13 @@ func main() {
 		serveBare()
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == bareRegistryArg {
+		if err := serveBareRegistry(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if len(os.Args) != 3 {
 		fmt.Fprintln(os.Stderr, "usage: bench PATH-OF-REGCTL PAGE")
 		os.Exit(2)
@@ -71,7 +78,7 @@ func measure(regctl string) ([]row, error) {
 	}
 	defer os.RemoveAll(dir)
 	var rows []row
-	for _, m := range []func(regctl, dir string) ([]row, error){measureTokens, measureDecisions, measureMemory, measureReady} {
+	for _, m := range []func(regctl, dir string) ([]row, error){measureTokens, measureDecisions, measureMemory, measureReady, measureDH, measureLayers} {
 		some, err := m(regctl, dir)
 		if err != nil {
 			return nil, err

@@ -111,7 +111,7 @@ func TestBadInput(t *testing.T) {
 		{args: aclAdd, more: []string{"--match", "label.=y"}, stderr: "error: --match \"label.=y\": the label has no name"},
 		{args: aclAdd, more: []string{"--seq", "25", "--match", "account=[x"}, stderr: "error: rule 25: invalid match conditions: invalid pattern \"[x\": invalid glob pattern: syntax error in pattern"},
 		{args: aclAdd, more: []string{"--seq", "25", "--match", "ip=10.0.0.0/40"}, stderr: "error: rule 25: invalid match conditions: invalid IP pattern: invalid CIDR address: 10.0.0.0/40"},
-		{args: aclAdd, more: []string{"--seq", "-1"}, stderr: "error: seq -1: want a number from 0 to 1000000000"},
+		{args: aclAdd, more: []string{"--seq", "-1"}, stderr: "error: seq -1: want a number from 0 to 1000000000; only a rule that expires may come before all others"},
 		{args: aclAdd, more: []string{"--seq", "x"}, stderr: "error: invalid argument \"x\" for \"--seq\" flag: strconv.ParseInt: parsing \"x\": invalid syntax\nhint: see regctl acl add --help"},
 		{args: aclAdd, more: []string{"--expires", "2001-01-01"}, stderr: "error: expires 2001-01-02T00:00:00Z: has passed already"},
 		{args: []string{"acl", "set", "10", "--match", "name=[x"}, stderr: "error: rule 10: invalid match conditions: invalid pattern \"[x\": invalid glob pattern: syntax error in pattern"},

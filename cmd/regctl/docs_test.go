@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"regctl/provision"
 )
 
 // repository is its top, seen from this package.
@@ -115,4 +117,22 @@ func TestDocsLinks(t *testing.T) {
 			}
 		}
 	}
+}
+
+var stepsBlock = regexp.MustCompile("(?s)<!-- steps -->\n(.*?)<!-- /steps -->")
+
+// TestDocsSteps keeps the README's table of steps as the list is.
+func TestDocsSteps(t *testing.T) { // not in parallel: others write the README too
+	page := filepath.Join(repository, "README.md")
+	text := readText(t, page)
+	block := stepsBlock.FindStringSubmatchIndex(text)
+	if block == nil {
+		t.Fatal("the README has no table of steps")
+	}
+	var rows strings.Builder
+	rows.WriteString("| step | what it does |\n|---|---|\n")
+	for _, s := range provision.List() {
+		fmt.Fprintf(&rows, "| `%s` | %s |\n", s.Name, s.About)
+	}
+	sameText(t, page, text[:block[2]]+rows.String()+text[block[3]:])
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"regctl/provision"
 	"regctl/stack/auth"
 	"regctl/stack/auth/store"
 	"regctl/stack/embedded"
@@ -81,6 +82,14 @@ func usageError(hint, format string, args ...any) error {
 	return &failure{codeUsage, fmt.Sprintf(format, args...), hint}
 }
 
+// refusal is several failures of the caller at once, each for a line of its own.
+type refusal struct {
+	lines []string
+	hint  string
+}
+
+func (r *refusal) Error() string { return strings.Join(r.lines, "\n") }
+
 // quiet ends a command with a code; it has said what there was to say.
 func quiet(code int) error { return &failure{code: code} }
 
@@ -89,7 +98,14 @@ func toFailure(err error) *failure {
 	var known *failure
 	var admin *auth.AdminError
 	var locked *embedded.LockedError
+	var busy *provision.LockedError
+	var hinted interface {
+		error
+		Hint() string
+	}
 	var option *embedded.OptionError
+	var proof *provision.VerifyError
+	var several *refusal
 	switch {
 	case errors.Is(err, context.Canceled):
 		return &failure{codeInterrupted, "interrupted", ""}
@@ -101,10 +117,18 @@ func toFailure(err error) *failure {
 		return &failure{codeFailed, admin.Message, admin.Hint}
 	case errors.As(err, &option):
 		return &failure{codeUsage, fmt.Sprintf("--%s: %v", option.Option, option.Err), option.Hint}
+	case errors.As(err, &several):
+		return &failure{codeUsage, several.Error(), several.hint}
+	case errors.As(err, &busy):
+		return &failure{codeLocked, err.Error(), "wait until it is done"}
 	case errors.As(err, &locked):
 		return &failure{codeLocked, err.Error(), "look at it: regctl status --dir " + locked.Dir}
+	case errors.As(err, &proof):
+		return &failure{codeUnhealthy, err.Error(), proof.Hint}
 	case errors.Is(err, store.ErrLocked):
 		return &failure{codeLocked, err.Error(), ""}
+	case errors.As(err, &hinted):
+		return &failure{codeFailed, err.Error(), hinted.Hint()}
 	default:
 		return &failure{codeFailed, err.Error(), ""}
 	}
@@ -128,8 +152,14 @@ func (e *env) report(err error) int {
 		return codeDone
 	}
 	f := toFailure(err)
-	if f.message != "" {
-		fmt.Fprintf(e.stderr, "regctl: error: %s\n", oneLine(f.message))
+	messages := []string{f.message}
+	if all, ok := errors.AsType[*refusal](err); ok {
+		messages = all.lines
+	}
+	for _, message := range messages {
+		if message != "" {
+			fmt.Fprintf(e.stderr, "regctl: error: %s\n", oneLine(message))
+		}
 	}
 	if f.hint != "" {
 		fmt.Fprintf(e.stderr, "regctl: hint: %s\n", oneLine(f.hint))

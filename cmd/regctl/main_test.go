@@ -20,9 +20,10 @@ import (
 	"regctl/stack/auth/store"
 )
 
-// TestMain makes this test binary be regctl for the scripts.
+// TestMain makes this test binary be regctl for the scripts, and the questions
+// of init alone.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"regctl": main})
+	testscript.Main(m, map[string]func(){"regctl": main, "regctl-questions": questionsMain})
 }
 
 // testServer is a real auth server with a real store, which takes commands at

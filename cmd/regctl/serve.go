@@ -14,18 +14,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"regctl/certs"
+	"regctl/provision"
 	"regctl/stack/auth"
 	"regctl/stack/auth/store"
 	"regctl/stack/embedded"
 )
 
-// What tokens say in an installation that is served by one process. The registry
-// and the auth server are told the same, so nobody has to choose.
-const (
-	tokenIssuer   = "regctl"
-	tokenService  = "Docker registry"
-	tokenLifetime = 15 * time.Minute
-)
+// tokenLifetime is that of an installation that is served by one process.
+const tokenLifetime = 15 * time.Minute
 
 // plainHTTP is the risk of passwords in clear on a network.
 const plainHTTP = "plain-http"
@@ -76,7 +72,7 @@ prints once. When requests are served it prints "ready URL" on standard output.`
 func (o *serveOptions) run(ctx context.Context, e *env) error {
 	options := embedded.Options{
 		Dir: o.dir, Listen: o.listen, Host: o.host, AuthHost: o.authHost,
-		Issuer: tokenIssuer, Service: tokenService,
+		Issuer: provision.TokenIssuer, Service: provision.TokenService,
 		Ready:  func(url string) { fmt.Fprintln(e.stdout, "ready", url) },
 		Logger: slog.New(slog.NewTextHandler(e.stderr, nil)),
 	}
@@ -142,7 +138,7 @@ func (o *serveOptions) serve(ctx context.Context, e *env, options embedded.Optio
 	}
 	srv, err := auth.New(ctx, &auth.Config{
 		Token: auth.TokenConfig{
-			Issuer: tokenIssuer, Expiration: tokenLifetime, SigningCA: ca,
+			Issuer: provision.TokenIssuer, Expiration: tokenLifetime, SigningCA: ca,
 			Refresh: o.refresh, RefreshExpiration: auth.DefaultRefreshExpiration,
 		},
 		Audit: auth.AuditConfig{File: filepath.Join(dir, "audit.log")},

@@ -161,15 +161,18 @@ func (s *served) login(user, password string, scopes ...string) (status int, tok
 // command runs regctl with --dir of the installation.
 func (s *served) command(stdin string, args ...string) result {
 	s.t.Helper()
-	var r result
+	return runProgram(s.t, exec.Command("regctl", append(args, "--dir", s.dir)...), stdin)
+}
+
+// runProgram runs a command to its end.
+func runProgram(t *testing.T, cmd *exec.Cmd, stdin string) result {
+	t.Helper()
 	var out, errs bytes.Buffer
-	cmd := exec.Command("regctl", append(args, "--dir", s.dir)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	r.code, r.stdout, r.stderr = cmd.ProcessState.ExitCode(), out.String(), errs.String()
-	return r
+	return result{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
 }
 
 // A push that runs when the server is told to stop is finished; new requests

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,8 +23,64 @@ func (l Local) WriteFile(path string, f File) (changed bool, err error) {
 	if same {
 		return false, nil
 	}
-	return true, place(path, f, os.Rename)
+	return true, place(path, f.content(), os.Rename)
 }
+
+// CopyFile implements [Machine].
+func (l Local) CopyFile(from, to string, mode fs.FileMode, o Owner) (changed bool, err error) {
+	if err := errors.Join(ValidPath(to), ValidMode(mode)); err != nil {
+		return false, fmt.Errorf("writing %s: %w", to, err)
+	}
+	source, _, err := openRegular(from)
+	if err != nil {
+		return false, err
+	}
+	defer source.Close()
+	same, err := l.isCopy(source, to, mode, o)
+	if err != nil {
+		return false, fmt.Errorf("writing %s: %w", to, err)
+	}
+	if same {
+		return false, nil
+	}
+	if _, err := source.Seek(0, io.SeekStart); err != nil {
+		return false, err
+	}
+	return true, place(to, content{source, mode, o}, os.Rename)
+}
+
+// isCopy reports whether path is a regular file with the content of source,
+// and this mode and owner.
+func (l Local) isCopy(source io.Reader, path string, mode fs.FileMode, o Owner) (bool, error) {
+	info, err := l.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if !info.Mode.IsRegular() {
+		return false, notRegular(info.Mode)
+	}
+	if info.Mode != mode || info.Owner != o {
+		return false, nil
+	}
+	want, err := digest(source)
+	if err != nil {
+		return false, err
+	}
+	got, err := l.Digest(path)
+	return got == want, err
+}
+
+// content is a file to be written.
+type content struct {
+	io.Reader
+	mode  fs.FileMode
+	owner Owner
+}
+
+func (f File) content() content { return content{bytes.NewReader(f.Content), f.Mode, f.Owner} }
 
 // CreateSecret implements [Machine].
 func (Local) CreateSecret(path string, s Secret, o Owner) error {
@@ -32,7 +89,7 @@ func (Local) CreateSecret(path string, s Secret, o Owner) error {
 		return fmt.Errorf("creating %s: %w", path, err)
 	}
 	// link(2) fails if the new name exists; rename(2) would replace it.
-	return place(path, f, os.Link)
+	return place(path, f.content(), os.Link)
 }
 
 // holds reports whether path is a regular file with exactly this content, mode
@@ -64,7 +121,7 @@ func tempPrefix(path string) string {
 // give it its name once it is on the disk. A crash at any point leaves path
 // as it was or as it shall be, and at most one temporary file, of mode 0600
 // until it is complete, which the next call for path removes.
-func place(path string, f File, put func(from, to string) error) error {
+func place(path string, f content, put func(from, to string) error) error {
 	if err := removeLeftovers(path); err != nil {
 		return err
 	}
@@ -73,13 +130,13 @@ func place(path string, f File, put func(from, to string) error) error {
 		return err
 	}
 	defer os.Remove(temp.Name()) // gone already after a rename
-	_, err = temp.Write(f.Content)
+	_, err = io.Copy(temp, f)
 	// The owner first: chown(2) may clear mode bits.
-	if err == nil && f.Owner != (Owner{}) {
-		err = temp.Chown(f.Owner.UID, f.Owner.GID)
+	if err == nil && f.owner != (Owner{}) {
+		err = temp.Chown(f.owner.UID, f.owner.GID)
 	}
 	if err == nil {
-		err = temp.Chmod(f.Mode)
+		err = temp.Chmod(f.mode)
 	}
 	if err == nil {
 		err = temp.Sync()

@@ -14,8 +14,9 @@ import (
 	"path/filepath"
 )
 
-// MaxFile is the largest file that is read or written, in bytes. What a step
-// handles is configuration, keys and certificates; anything larger is a mistake.
+// MaxFile is the largest file that is read or written from memory, in bytes.
+// What a step handles is configuration, keys and certificates; anything larger
+// is a mistake. Programs are copied: see CopyFile of [Machine].
 const MaxFile = 16 << 20
 
 // Looker sees the host and cannot change it.
@@ -27,6 +28,23 @@ type Looker interface {
 	// ReadFile reads a regular file of up to [MaxFile] bytes, following
 	// symbolic links. No such file is an error that wraps [fs.ErrNotExist].
 	ReadFile(path string) (File, error)
+
+	// ReadDir names what is in a directory, sorted. No such directory is an
+	// error that wraps [fs.ErrNotExist].
+	ReadDir(path string) ([]string, error)
+
+	// Digest is the SHA-256 in hexadecimal digits of a regular file of any
+	// size, following symbolic links. No such file is an error that wraps
+	// [fs.ErrNotExist].
+	Digest(path string) (string, error)
+
+	// ReadLink is what the symbolic link at path points to, unresolved: in /proc
+	// not always a path. No such link is an error that wraps [fs.ErrNotExist].
+	ReadLink(path string) (string, error)
+
+	// Statfs describes the file system at path, following symbolic links. No
+	// such path is an error that wraps [fs.ErrNotExist].
+	Statfs(path string) (Space, error)
 
 	// Look runs a command that only reads, and returns its standard output.
 	// The caller vouches for that: programs do not tell. hosttest holds
@@ -52,6 +70,10 @@ type Machine interface {
 	//
 	// One writer per path: of two at the same time one may fail.
 	WriteFile(path string, f File) (changed bool, err error)
+
+	// CopyFile makes the file to a copy of from, of any size, in the manner of
+	// WriteFile.
+	CopyFile(from, to string, mode fs.FileMode, o Owner) (changed bool, err error)
 
 	// CreateSecret makes path a new file of mode 0600. It never replaces:
 	// if there is anything at path the error wraps [fs.ErrExist].

@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -40,23 +42,59 @@ func (local) Stat(path string) (Info, error) {
 	return Info{Mode: fi.Mode(), Size: fi.Size(), Owner: ownerOf(fi)}, nil
 }
 
-func (local) ReadFile(path string) (File, error) {
+func (local) ReadDir(path string) ([]string, error) {
 	if err := ValidPath(path); err != nil {
-		return File{}, err
+		return nil, err
+	}
+	entries, err := os.ReadDir(path) // sorted
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, err
+}
+
+func (local) Digest(path string) (string, error) {
+	f, _, err := openRegular(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return digest(f)
+}
+
+func digest(r io.Reader) (string, error) {
+	sum := sha256.New()
+	_, err := io.Copy(sum, r)
+	return hex.EncodeToString(sum.Sum(nil)), err
+}
+
+// openRegular opens a regular file for reading.
+func openRegular(path string) (*os.File, fs.FileInfo, error) {
+	if err := ValidPath(path); err != nil {
+		return nil, nil, err
 	}
 	// Not blocking, because opening a pipe would wait for its writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return File{}, err
+		return nil, nil, err
 	}
-	defer f.Close()
 	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fmt.Errorf("reading %s: %w", path, notRegular(fi.Mode()))
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, fi, nil
+}
+
+func (local) ReadFile(path string) (File, error) {
+	f, fi, err := openRegular(path)
 	if err != nil {
 		return File{}, err
 	}
-	if !fi.Mode().IsRegular() {
-		return File{}, fmt.Errorf("reading %s: %w", path, notRegular(fi.Mode()))
-	}
+	defer f.Close()
 	// The size is not asked for: files in /proc say 0.
 	content, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err != nil {

@@ -9,6 +9,8 @@ type Progress struct {
 	Text string
 	// Done of Total, in whatever unit the work has. Total 0: nobody knows.
 	Done, Total int64
+	// Lasting says that Text is a result which stays on the screen.
+	Lasting bool
 }
 
 type progressKey struct{}

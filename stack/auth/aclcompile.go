@@ -107,15 +107,25 @@ const IgnoreBadGlobs CompileOption = 1
 // asked. In a longer list "*" is a word like any other. An empty list denies; a
 // missing one is an error.
 func CompileACL(rules []store.Rule, options ...CompileOption) (*ACL, error) {
+	return compileACL(rules, slices.Contains(options, IgnoreBadGlobs), func(bad *RuleError) error { return bad })
+}
+
+// compileACL is CompileACL. What fault forgives denies for everyone, at its time.
+func compileACL(rules []store.Rule, badGlobs bool, fault func(*RuleError) error) (*ACL, error) {
 	a := &ACL{
 		source: slices.Clone(rules),
 		rules:  make([]rule, len(rules)),
 		cache:  newRegexCache(),
 	}
 	for i := range a.source {
-		r, err := compileRule(&a.source[i], slices.Contains(options, IgnoreBadGlobs))
+		source := &a.source[i]
+		r, err := compileRule(source, badGlobs)
 		if err != nil {
-			return nil, &RuleError{Index: i, Seq: a.source[i].Seq, Msg: err.Error()}
+			if err := fault(&RuleError{Index: i, Seq: source.Seq, Msg: err.Error()}); err != nil {
+				return nil, err
+			}
+			source.Match, source.Actions = store.Match{}, []string{}
+			r = rule{source.Window, nil}
 		}
 		a.rules[i] = r
 	}

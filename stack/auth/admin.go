@@ -34,6 +34,7 @@ func (s *Server) AdminHandler() http.Handler {
 	})
 	operation(mux, "status", a.status)
 	operation(mux, "probe", a.probe)
+	operation(mux, "bootstrap", a.bootstrap)
 	operation(mux, "user/list", a.listUsers)
 	operation(mux, "user/show", a.showUser)
 	operation(mux, "user/add", a.addUser)

@@ -443,6 +443,32 @@ func TestBootstrap(t *testing.T) {
 	}
 }
 
+// TestBootstrapSocket: a fresh installation gets its admin through the socket,
+// and no error or record has the password.
+func TestBootstrapSocket(t *testing.T) {
+	s, _ := newTestServer(t, &Config{Token: vectorConfig().Token}, openTestStore(t))
+	c := adminServer(t, s)
+	ctx := t.Context()
+	for _, bad := range []struct{ name, password string }{{"", "top-secret"}, {"a:b", "top-secret"}, {"admin", "top-secret\x00"}, {"admin", strings.Repeat("top-secret", 8)}} {
+		made, err := c.Bootstrap(ctx, bad.name, bad.password)
+		if made || kind(t, err) != KindUsage || strings.Contains(err.Error(), "top-secret") || !emptyStore(s.State()) {
+			t.Errorf("%q: %t, %v", bad.name, made, err)
+		}
+	}
+	for _, want := range []bool{true, false} {
+		if made, err := c.Bootstrap(ctx, "admin", "top-secret"); err != nil || made != want {
+			t.Errorf("%t, %v, want %t", made, err, want)
+		}
+	}
+	if state := s.State(); len(state.Users) != 1 || len(state.Rules) != len(DefaultRules()) {
+		t.Errorf("%+v", state)
+	}
+	records, err := c.Audit(ctx, AuditSearch{})
+	if err != nil || len(records) != 1 || strings.Contains(string(records[0]), "top-secret") || !strings.Contains(string(records[0]), `"client":"uid`) {
+		t.Errorf("%s, %v", records, err)
+	}
+}
+
 func TestStatus(t *testing.T) {
 	s, _ := storedServer(t)
 	c := adminServer(t, s)
@@ -451,7 +477,7 @@ func TestStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	got.Started, got.Version = time.Time{}, ""
-	if want := (Status{Ready: true, Users: s.current.Load().accounts(), Rules: len(vectorConfig().ACL) + 2}); got != want {
+	if want := (Status{Ready: true, Users: s.current.Load().accounts(), Rules: len(vectorConfig().ACL) + 2}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	s.audit.broken.Store(true)

@@ -32,7 +32,7 @@ type Client struct {
 // NewClient makes a client of the server at a unix socket. It connects when it
 // is used.
 func NewClient(socket string) *Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return dialSocket(ctx, socket) }
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return DialUnix(ctx, socket) }
 	return &Client{socket: socket, http: &http.Client{
 		Timeout:   clientTimeout,
 		Transport: &http.Transport{DialContext: dial, DisableCompression: true},

@@ -92,14 +92,11 @@ func (t RuleTest) query() (Query, error) {
 	return q, nil
 }
 
-// explain returns the verdicts of the static rules, then of the stored ones.
+// explain returns the verdicts of the rules in the order in which they are asked.
 func (snap *snapshot) explain(q *Query, now time.Time) []RuleVerdict {
 	all := []RuleVerdict{}
-	for _, list := range []struct {
-		rules  *ACL
-		source Source
-	}{{snap.static, SourceConfig}, {snap.stored, SourceStore}} {
-		for _, v := range list.rules.Explain(q, now) {
+	for _, list := range snap.lists() {
+		for _, v := range list.Explain(q, now) {
 			all = append(all, RuleVerdict{v, list.source})
 			if v.Matched {
 				return all

@@ -22,8 +22,9 @@ type RuleInfo struct {
 	Existed bool `json:"existed,omitempty"`
 }
 
-// NewRule is a rule to add. Without Seq it comes last. Actions nil is an error:
-// a rule that denies says so with an empty list.
+// NewRule is a rule to add. Without Seq it comes last; with one below 0, which
+// only a rule with Expires may have, it comes before all, the configuration's
+// too. Actions nil is an error: a rule that denies says so with an empty list.
 type NewRule struct {
 	Seq     *int64      `json:"seq,omitempty"`
 	Match   store.Match `json:"match"`
@@ -62,11 +63,10 @@ const seqStep = 10
 func (a *admin) listRules(context.Context, nothing) ([]RuleInfo, error) {
 	snap := a.current.Load()
 	all := []RuleInfo{}
-	for _, r := range snap.cfg.ACL {
-		all = append(all, RuleInfo{Rule: r, Source: SourceConfig})
-	}
-	for _, r := range sortedRules(snap.state.Rules) {
-		all = append(all, RuleInfo{Rule: r, Source: SourceStore})
+	for _, list := range snap.lists() {
+		for _, r := range list.ACL.source {
+			all = append(all, RuleInfo{Rule: r, Source: list.source})
+		}
 	}
 	return all, nil
 }
@@ -95,7 +95,7 @@ func (a *admin) addRule(ctx context.Context, in NewRule) (RuleInfo, error) {
 		if reflect.DeepEqual(state.Rules[r.Seq], r) {
 			return store.Change{}, errExists
 		}
-		if err := freeSeq(state, r.Seq); err != nil {
+		if err := freeSeq(state, r); err != nil {
 			return store.Change{}, err
 		}
 		return store.Change{PutRules: []store.Rule{r}}, nil
@@ -114,15 +114,26 @@ func nextSeq(rules map[int64]store.Rule) int64 {
 	return last - last%seqStep + seqStep
 }
 
-func freeSeq(state store.State, seq int64) error {
-	if seq < 0 || seq > maxSeq {
-		return usage(fmt.Sprintf("seq %d: want a number from 0 to %d", seq, maxSeq))
+// freeSeq refuses a number that another rule has, or that r must not have.
+func freeSeq(state store.State, r store.Rule) error {
+	if err := checkSeq(r); err != nil {
+		return err
 	}
-	if taken, exists := state.Rules[seq]; exists {
-		return conflict(fmt.Sprintf("rule %d exists already (%s)", seq, describeRule(taken)),
+	if taken, exists := state.Rules[r.Seq]; exists {
+		return conflict(fmt.Sprintf("rule %d exists already (%s)", r.Seq, describeRule(taken)),
 			"take another --seq, or change the rule: regctl acl set, regctl acl move")
 	}
 	return nil
+}
+
+func checkSeq(r store.Rule) error {
+	switch {
+	case temporary(r) && r.Seq >= -maxSeq, 0 <= r.Seq && r.Seq <= maxSeq:
+		return nil
+	case r.Seq < 0 && r.Seq >= -maxSeq:
+		return usage(fmt.Sprintf("seq %d: want a number from 0 to %d; only a rule that expires may come before all others", r.Seq, maxSeq))
+	}
+	return usage(fmt.Sprintf("seq %d: want a number from 0 to %d", r.Seq, maxSeq))
 }
 
 // checkRule checks what compiling the access list does not.
@@ -177,6 +188,9 @@ func (a *admin) setRule(ctx context.Context, in RuleEdit) (RuleInfo, error) {
 				return store.Change{}, err
 			}
 		}
+		if err := checkSeq(r); err != nil {
+			return store.Change{}, err
+		}
 		n.what = "rule changed: " + describeRule(r)
 		return store.Change{PutRules: []store.Rule{r}}, checkRule(r)
 	})
@@ -212,10 +226,10 @@ func (a *admin) moveRule(ctx context.Context, in RuleMove) (RuleInfo, error) {
 		if r, err = storedRule(state, in.From); err != nil {
 			return store.Change{}, err
 		}
-		if err := freeSeq(state, in.To); err != nil {
+		r.Seq = in.To
+		if err := freeSeq(state, r); err != nil {
 			return store.Change{}, err
 		}
-		r.Seq = in.To
 		return store.Change{DropRules: []int64{in.From}, PutRules: []store.Rule{r}}, nil
 	})
 	return RuleInfo{Rule: r, Source: SourceStore}, err

@@ -1,134 +1,32 @@
 package auth
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// maxSocketPath is the longest address of a unix socket (unix(7): 108 bytes
-// with the final NUL).
-const maxSocketPath = 107
-
-// ListenAdmin listens on the unix socket path, which only its owner and root
-// may open: mode 0600, in a directory that is created with mode 0700. A socket
-// that is in the way is replaced if nobody answers there; anything else is left
-// alone and an error. Closing the listener removes the socket.
+// ListenAdmin listens on the unix socket path as [ListenUnix] does, and lets only
+// its owner and root open it (mode 0600). Connections know who is at the other
+// end.
 func ListenAdmin(path string) (net.Listener, error) {
-	l, err := listenAdmin(path)
+	l, err := ListenUnix(path, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("admin socket %s: %w", path, err)
 	}
-	return l, nil
-}
-
-func listenAdmin(path string) (net.Listener, error) {
-	dir, name := filepath.Split(path)
-	if err := os.MkdirAll(filepath.Clean(dir), 0o700); err != nil {
-		return nil, err
-	}
-	if err := nobodyAnswers(path); err != nil {
-		return nil, err
-	}
-	// The socket is made in a directory of its own, which nobody else can enter,
-	// and moved into place when its mode is right: it is never open to all, and
-	// never missing while it replaces a dead one.
-	private, err := os.MkdirTemp(filepath.Clean(dir), "."+name+"-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(private)
-	made := filepath.Join(private, "s")
-	addr, release, err := shortAddr(private, "/s")
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	l, err := net.ListenUnix("unix", addr)
-	if err != nil {
-		return nil, err
-	}
-	l.SetUnlinkOnClose(false)
-	a := &adminListener{UnixListener: l, path: path}
-	if err = os.Chmod(made, 0o600); err == nil {
-		a.socket, err = os.Lstat(made)
-	}
-	if err == nil {
-		err = os.Rename(made, path)
-	}
-	if err != nil {
-		l.Close()
-		return nil, err
-	}
-	return a, nil
-}
-
-// nobodyAnswers returns nil if path is free, or a socket that refuses
-// connections: what a killed server leaves behind.
-func nobodyAnswers(path string) error {
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case info.Mode()&fs.ModeSocket == 0:
-		return errors.New("a file that is no socket is in the way")
-	}
-	conn, err := dialSocket(context.Background(), path)
-	switch {
-	case err == nil:
-		conn.Close()
-		return errors.New("another server answers there")
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil
-	default:
-		return fmt.Errorf("cannot tell if another server answers there: %w", err)
-	}
-}
-
-// shortAddr returns an address for the socket path + rest. If that is too long
-// for one, it leads through a descriptor of path, until release is called.
-func shortAddr(path, rest string) (addr *net.UnixAddr, release func(), err error) {
-	if len(path+rest) <= maxSocketPath {
-		return &net.UnixAddr{Name: path + rest, Net: "unix"}, func() {}, nil
-	}
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	short := fmt.Sprintf("/proc/self/fd/%d%s", fd, rest)
-	return &net.UnixAddr{Name: short, Net: "unix"}, func() { unix.Close(fd) }, nil
-}
-
-func dialSocket(ctx context.Context, path string) (net.Conn, error) {
-	addr, release, err := shortAddr(path, "")
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	var d net.Dialer
-	return d.DialContext(ctx, addr.Net, addr.Name)
+	return &adminListener{l}, nil
 }
 
 // adminListener accepts connections that know who is at the other end.
-type adminListener struct {
-	*net.UnixListener
-	path   string
-	socket fs.FileInfo
-}
+type adminListener struct{ *SocketListener }
 
 func (l *adminListener) Accept() (net.Conn, error) {
 	conn, err := l.AcceptUnix()
@@ -136,16 +34,6 @@ func (l *adminListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	return &adminConn{UnixConn: conn, peer: readPeer(conn)}, nil
-}
-
-func (l *adminListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
-
-// Close ends listening and removes the socket, unless another took its place.
-func (l *adminListener) Close() error {
-	if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.socket) {
-		os.Remove(l.path)
-	}
-	return l.UnixListener.Close()
 }
 
 // adminConn tells its peer as the remote address.

@@ -12,6 +12,8 @@ type Status struct {
 	Started time.Time `json:"started"`
 	Ready   bool      `json:"ready"`
 	Problem string    `json:"problem,omitempty"` // why it is not ready
+	// Refused tells which records of the database are of no effect, and why.
+	Refused []string `json:"refused,omitempty"`
 
 	// These count what the configuration and the store hold.
 	Users         int `json:"users"`
@@ -26,6 +28,7 @@ func (a *admin) status(context.Context, nothing) (Status, error) {
 		Version: Version(), Started: a.started.UTC(), Ready: true,
 		Users: snap.accounts(), Rules: len(snap.cfg.ACL) + len(snap.state.Rules),
 		Tokens: len(snap.state.Tokens), RefreshTokens: len(snap.state.Refresh),
+		Refused: snap.refused(),
 	}
 	if err := a.Ready(); err != nil {
 		s.Ready, s.Problem = false, err.Error()

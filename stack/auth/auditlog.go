@@ -31,6 +31,7 @@ type auditLog struct {
 	stop    chan struct{} // closed by Close
 	done    chan struct{} // closed when all is written
 	broken  atomic.Bool   // the last batch was not written
+	lost    int           // records missing in the file or the index since the last good batch
 
 	closing sync.Once
 }
@@ -144,8 +145,15 @@ func (a *auditLog) collect(first *Record, over <-chan time.Time) []*Record {
 func (a *auditLog) record(batch []*Record) {
 	err := a.flush(batch)
 	a.broken.Store(err != nil)
+	switch {
+	case err != nil && a.lost == 0:
+		a.log.Error("audit records are being lost", "error", err)
+	case err == nil && a.lost > 0:
+		a.log.Error("audit records were lost", "records", a.lost)
+		a.lost = 0
+	}
 	if err != nil {
-		a.log.Error("audit records lost", "records", len(batch), "error", err)
+		a.lost += len(batch)
 	}
 }
 

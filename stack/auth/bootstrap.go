@@ -54,4 +54,30 @@ func Bootstrap(ctx context.Context, s *Server, adminName, password string) (bool
 	return err == nil, err
 }
 
-func emptyStore(state store.State) bool { return len(state.Users) == 0 && len(state.Rules) == 0 }
+func emptyStore(state store.State) bool {
+	return len(state.Users) == 0 && len(state.Rules) == 0 && len(state.Refused) == 0
+}
+
+// firstAdmin is the input of bootstrap.
+type firstAdmin struct {
+	Name     string `json:"username"`
+	Password string `json:"password"`
+}
+
+// bootstrapped is its answer.
+type bootstrapped struct {
+	Made bool `json:"made"`
+}
+
+func (a *admin) bootstrap(ctx context.Context, in firstAdmin) (bootstrapped, error) {
+	made, err := Bootstrap(ctx, a.Server, in.Name, in.Password)
+	return bootstrapped{made}, err
+}
+
+// Bootstrap gives an empty store the default rules and a first admin, both or
+// neither. It reports whether it did: a store with users or rules is left as it
+// is.
+func (c *Client) Bootstrap(ctx context.Context, admin, password string) (made bool, err error) {
+	answer, err := call[bootstrapped](ctx, c, "bootstrap", firstAdmin{admin, password})
+	return answer.Made, err
+}

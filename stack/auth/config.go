@@ -82,9 +82,13 @@ type StaticUser struct {
 	store.Window
 }
 
-// StoreConfig names the database of users and rules.
+// StoreConfig names the database of users and rules: one of the two.
 type StoreConfig struct {
 	SQLite string // path of the database file
+	// Mongo is what mongo_auth and acl_mongo say.
+	Mongo *store.MongoOptions
+	// CacheTTL is how long an edit in MongoDB may go unnoticed.
+	CacheTTL time.Duration
 }
 
 // AuditConfig says where decisions are logged.

@@ -14,8 +14,8 @@ const maxWarnings = 100
 // Other backends of docker_auth, in the order in which it checks them. Those of
 // the second list stand behind acl.
 const (
-	otherUsers = "mongo_auth xorm_auth google_auth github_auth oidc_auth gitlab_auth ext_auth ldap_auth plugin_authn"
-	otherRules = "acl_mongo acl_xorm ext_authz plugin_authz casbin_authz"
+	otherUsers = "xorm_auth google_auth github_auth oidc_auth gitlab_auth ext_auth ldap_auth plugin_authn"
+	otherRules = "acl_xorm ext_authz plugin_authz casbin_authz"
 )
 
 const (
@@ -86,12 +86,15 @@ func (c *checker) check(file *section[configYAML]) error {
 	steps := []func() error{
 		func() error { return c.server(&f.Server.v) },
 		func() error { return c.token(&f.Token.v) },
-		func() error { return c.configured(file, "users store "+otherUsers, noUsers) },
+		func() error { return c.configured(file, "users mongo_auth store "+otherUsers, noUsers) },
+		func() error { return c.mongo("mongo_auth", file.keys["mongo_auth"], &f.MongoAuth) },
 		func() error { return c.others(file, otherUsers) },
 		func() error { return c.users(&f.Users) },
-		func() error { return c.configured(file, "acl store "+otherRules, noRules) },
+		func() error { return c.configured(file, "acl acl_mongo store "+otherRules, noRules) },
 		func() error { return c.acl(f.ACL) },
+		func() error { return c.mongo("acl_mongo", file.keys["acl_mongo"], &f.ACLMongo) },
 		func() error { return c.others(file, otherRules) },
+		func() error { return c.stores(file) },
 		func() error { return c.ours(file) },
 	}
 	for _, step := range steps {
@@ -117,7 +120,7 @@ func (c *checker) configured(file *section[configYAML], keys, otherwise string) 
 func (c *checker) others(file *section[configYAML], keys string) error {
 	for key := range strings.FieldsSeq(keys) {
 		if file.keys[key] {
-			return c.errorf(at(key), "%s is not supported yet (supported are users, acl and store)", key)
+			return c.errorf(at(key), "%s is not supported yet (supported are users, acl, mongo_auth, acl_mongo and store)", key)
 		}
 	}
 	return nil
@@ -126,12 +129,6 @@ func (c *checker) others(file *section[configYAML], keys string) error {
 // ours checks the keys that docker_auth does not have.
 func (c *checker) ours(file *section[configYAML]) error {
 	f := &file.v
-	if file.keys["store"] {
-		if f.Store.v.Path == "" {
-			return c.errorf(at("store"), "store.path is required")
-		}
-		c.cfg.Store = &StoreConfig{SQLite: f.Store.v.Path}
-	}
 	if c.cfg.Audit.File = cmp.Or(f.Audit.v.File, "-"); c.cfg.Audit.File == "none" {
 		c.cfg.Audit.File = ""
 	}
@@ -154,6 +151,8 @@ func (c *checker) ignored(file *section[configYAML]) {
 	warnUnknown(c, at("server", "letsencrypt"), &f.Server.v.LetsEncrypt)
 	warnUnknown(c, at("token"), &f.Token)
 	warnUnknown(c, at("token", "signing_ca"), cmp.Or(f.Token.v.SigningCA, &section[keyYAML]{}))
+	c.warnMongo("mongo_auth", &f.MongoAuth)
+	c.warnMongo("acl_mongo", &f.ACLMongo)
 	warnUnknown(c, at("store"), &f.Store)
 	warnUnknown(c, at("audit"), &f.Audit)
 }

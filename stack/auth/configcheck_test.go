@@ -60,7 +60,7 @@ func TestConfigErrors(t *testing.T) {
 		{token("x5c: no\n  signing_ca: {certificate: DIR/ca.pem, key: DIR/ca.key}"), "invalid config: FILE:6: token.signing_ca: needs token.x5c: registries know the certificate that signs from there only"},
 		{token("signing_ca:\n    key: DIR/p256.key\n    certificate: DIR/p256.pem"), "FILE:7: token.signing_ca: failed to load cert and key: the certificate is not that of a CA, so registries would not accept what it signs"},
 		{token("signing_ca: {certificate: DIR/ca.pem, key: DIR/p256.key}"), "FILE:5: token.signing_ca: failed to load cert and key: tls: private key does not match public key"},
-		{token("refresh: true"), "invalid config: FILE:5: token.refresh needs the store section: refresh tokens are kept there"},
+		{token("refresh: true"), "invalid config: FILE:5: token.refresh needs the store section, or mongo_auth: refresh tokens are kept there"},
 		{token("refresh_expiration: 90"), `invalid config: FILE:5: token.refresh_expiration: "90" is not a duration: give 72h, 90d, 2w or 1d12h`},
 
 		// sections
@@ -68,7 +68,7 @@ func TestConfigErrors(t *testing.T) {
 		{partServer + partToken + partACL + "users:\n", "invalid config: FILE: no auth methods are configured, this is probably a mistake. Use an empty user map if you really want to deny everyone"},
 		{partServer + partToken + partUsers, "invalid config: FILE: ACL is empty, this is probably a mistake. Use an empty list if you really want to deny all actions"},
 		{partServer + partToken + partUsers + "acl: ~\n", "invalid config: FILE: ACL is empty, this is probably a mistake. Use an empty list if you really want to deny all actions"},
-		{partServer + partToken + partUsers + "casbin_authz: {model_path: m}\n", "invalid config: FILE:4: casbin_authz is not supported yet (supported are users, acl and store)"},
+		{partServer + partToken + partUsers + "casbin_authz: {model_path: m}\n", "invalid config: FILE:4: casbin_authz is not supported yet (supported are users, acl, mongo_auth, acl_mongo and store)"},
 		{partServer + partToken + rest + "store: {}\n", "invalid config: FILE:5: store.path is required"},
 
 		// users
@@ -111,7 +111,7 @@ func TestConfigErrors(t *testing.T) {
 		// docker_auth's order: of two faults the first counts
 		{"server: {net: udp}\n", "invalid config: FILE:1: server.addr is required"},
 		{partServer + "mongo_auth: {}\n", "invalid config: FILE: token.issuer is required"},
-		{partServer + partToken + "google_auth: {}\nmongo_auth: {}\n", "invalid config: FILE:4: mongo_auth is not supported yet (supported are users, acl and store)"},
+		{partServer + partToken + "google_auth: {}\nmongo_auth: {}\n", "invalid config: FILE:4: mongo_auth.dial_info is required"},
 		{partServer + "token: {issuer: i, expiration: 900, certificate: none}\n" + partUsers, "invalid config: FILE: ACL is empty, this is probably a mistake. Use an empty list if you really want to deny all actions"},
 		{partServer + "token: {issuer: i, expiration: 900, certificate: none}\n" + partUsers + "acl: [{}]\n", "invalid config: FILE:4: invalid ACL: entry 0, match is missing: match: {} holds for everything"},
 	} {
@@ -130,7 +130,7 @@ func TestConfigOtherBackends(t *testing.T) {
 	for _, key := range slices.Concat(strings.Fields(otherUsers), strings.Fields(otherRules)) {
 		for _, value := range []string{"{}", "\n  x: y", "5"} {
 			_, err := f.load(t, partServer+partToken+partUsers+partACL+key+": "+value+"\n", LoadOptions{Compat: true})
-			if want := "invalid config: FILE:5: " + key + " is not supported yet (supported are users, acl and store)"; err == nil || err.Error() != want {
+			if want := "invalid config: FILE:5: " + key + " is not supported yet (supported are users, acl, mongo_auth, acl_mongo and store)"; err == nil || err.Error() != want {
 				t.Errorf("%s: %s: got %v", key, value, err)
 			}
 		}
@@ -138,40 +138,6 @@ func TestConfigOtherBackends(t *testing.T) {
 		if err != nil || len(cfg.Warnings) > 0 {
 			t.Errorf("%s null: %v", key, err)
 		}
-	}
-}
-
-// The configuration of the article that this project follows.
-func TestConfigOfArticle(t *testing.T) {
-	t.Parallel()
-	_, err := newConfigFiles(t).load(t, `server:  # Server settings.
-  # Address to listen on.
-  addr: ":5001"
-
-token:
-  issuer: "Acme auth server" # Must match issuer in the Registry config.
-  expiration: 900
-  certificate: "/ssl/domain.crt"
-  key: "/ssl/domain.key"
-
-mongo_auth:
-  dial_info:
-    addrs: ["authdb"]
-    timeout: "10s"
-    database: "23-5"
-    username: "ansi"
-    password_file: "/config/mongopass.txt"
-    enabled_tls: false
-  collection: "users"
-
-acl_mongo:
-  dial_info:
-    addrs: ["authdb"]
-  collection: "acl"
-  cache_ttl: "10s"
-`, LoadOptions{})
-	if want := "invalid config: FILE:11: mongo_auth is not supported yet (supported are users, acl and store)"; err == nil || err.Error() != want {
-		t.Errorf("got %v", err)
 	}
 }
 

@@ -113,7 +113,7 @@ func privateNetworks() []netip.Prefix {
 func (c *checker) tokenOurs(s *section[tokenYAML]) error {
 	t := &s.v
 	if t.Refresh && c.cfg.Store == nil {
-		return c.errorf(at("token", "refresh"), "token.refresh needs the store section: refresh tokens are kept there")
+		return c.errorf(at("token", "refresh"), "token.refresh needs the store section, or mongo_auth: refresh tokens are kept there")
 	}
 	if s.keys["refresh_expiration"] {
 		place := at("token", "refresh_expiration")

@@ -18,12 +18,14 @@ import (
 // no, 0x10 and dates as text come out the same. The types have docker_auth's
 // shape for the same reason.
 type configYAML struct {
-	Server section[serverYAML]   `yaml:"server"`
-	Token  section[tokenYAML]    `yaml:"token"`
-	Users  usersYAML             `yaml:"users"`
-	ACL    []section[ruleYAML]   `yaml:"acl"`
-	Store  section[storeYAML]    `yaml:"store"`
-	Audit  section[auditLogYAML] `yaml:"audit"`
+	Server    section[serverYAML]   `yaml:"server"`
+	Token     section[tokenYAML]    `yaml:"token"`
+	Users     usersYAML             `yaml:"users"`
+	MongoAuth section[mongoYAML]    `yaml:"mongo_auth"`
+	ACL       []section[ruleYAML]   `yaml:"acl"`
+	ACLMongo  section[mongoYAML]    `yaml:"acl_mongo"`
+	Store     section[storeYAML]    `yaml:"store"`
+	Audit     section[auditLogYAML] `yaml:"audit"`
 }
 
 type serverYAML struct {

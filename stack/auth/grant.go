@@ -58,17 +58,19 @@ func (s *Server) authorize(snap *snapshot, who *principal, q *tokenRequest) (gra
 	return grants, until
 }
 
-// decide asks the static rules, then the stored ones; a rule that matches ends
-// it, whatever it grants.
-func (snap *snapshot) decide(q *Query, now time.Time) Decision {
-	first := snap.static.Decide(q, now)
-	if first.Rule != nil {
-		return first
+// decide asks one list after the other; a rule that matches ends it, whatever it
+// grants.
+func (snap *snapshot) decide(q *Query, now time.Time) (d Decision) {
+	var begins time.Time // of a rule that will hide those of later lists
+	for _, list := range snap.lists() {
+		d = list.Decide(q, now)
+		d.Until = sooner(d.Until, begins)
+		if d.Rule != nil {
+			break
+		}
+		begins = d.Until
 	}
-	second := snap.stored.Decide(q, now)
-	// A static rule that is about to begin will hide the stored ones.
-	second.Until = sooner(second.Until, first.Until)
-	return second
+	return d
 }
 
 // clientMinimum is what Docker, skopeo and regclient make of any smaller

@@ -13,19 +13,6 @@ import (
 // what any of them grants is allowed, so long as the user may do it as well.
 type scopeLimits []*ACL
 
-// compileLimits compiles the scopes of all tokens that have some, by token id.
-func compileLimits(tokens map[string]store.Token) (map[string]scopeLimits, error) {
-	all := map[string]scopeLimits{}
-	for id, t := range tokens {
-		limits, err := parseLimits(t.Scopes)
-		if err != nil {
-			return nil, fmt.Errorf("token %s of %s: %w", t.Name, t.User, err)
-		}
-		all[id] = limits
-	}
-	return all, nil
-}
-
 // parseLimits reads scopes as "type:name-pattern:actions", for example
 // repository:prod/*:pull. The pattern language is that of rules.
 func parseLimits(texts []string) (scopeLimits, error) {

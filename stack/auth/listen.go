@@ -5,12 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"time"
 )
 
@@ -111,24 +109,17 @@ func shutdown(s *http.Server) {
 	}
 }
 
-// listenOn opens a TCP or unix listener. A socket file that is in the way is
-// removed, as docker_auth does, but nothing else is.
+// listenOn opens a TCP or unix listener. The mode of a socket is left to the
+// umask, as in docker_auth.
 func listenOn(network, addr string) (net.Listener, error) {
-	if network == "unix" {
-		info, err := os.Lstat(addr)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return nil, err
-		case info.Mode()&fs.ModeSocket == 0:
-			return nil, fmt.Errorf("listening on %s: a file that is no socket is in the way", addr)
-		default:
-			if err := os.Remove(addr); err != nil {
-				return nil, err
-			}
-		}
+	if network != "unix" {
+		return net.Listen(network, addr)
 	}
-	return net.Listen(network, addr)
+	l, err := ListenUnix(addr, 0)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", addr, err)
+	}
+	return l, nil
 }
 
 // maybeTLS is a listener that speaks TLS when there is a configuration for it.

@@ -66,6 +66,9 @@ func (s *Server) Ready() error {
 	if _, err := s.current.Load().signer.sign(&claims{}, now); err != nil {
 		return err
 	}
+	if o := s.outage.Load(); o != nil {
+		return o
+	}
 	if s.audit.broken.Load() {
 		return fmt.Errorf("the audit log cannot be written")
 	}

@@ -251,7 +251,7 @@ func TestReadmeDates(t *testing.T) {
 // but for letsencrypt, which is not supported.
 func TestReadmeConfiguration(t *testing.T) {
 	t.Parallel()
-	f := newConfigFiles(t)
+	f := passwordFiles(t)
 	_, parts := readReadme(t)
 	all := ""
 	for _, p := range parts {
@@ -263,7 +263,7 @@ func TestReadmeConfiguration(t *testing.T) {
 			t.Errorf("%v, %+v", err, cfg)
 		}
 	}
-	for _, section := range []any{configYAML{}, serverYAML{}, tokenYAML{}, keyYAML{}, userYAML{}, ruleYAML{}, matchYAML{}, storeYAML{}, auditLogYAML{}} {
+	for _, section := range []any{configYAML{}, serverYAML{}, tokenYAML{}, keyYAML{}, userYAML{}, ruleYAML{}, matchYAML{}, storeYAML{}, auditLogYAML{}, mongoYAML{}, dialYAML{}} {
 		for field := range reflect.TypeOf(section).Fields() {
 			key := field.Tag.Get("yaml")
 			if key != "letsencrypt" && !regexp.MustCompile(`(?m)(^|[ {])`+key+`:`).MatchString(all) {

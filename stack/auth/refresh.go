@@ -106,6 +106,9 @@ func (s *Server) flushUses(ctx context.Context) error {
 	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
+	if s.outage.Load() != nil {
+		return nil // for the next time
+	}
 	last := s.uses.take()
 	if len(last) == 0 {
 		return nil

@@ -48,7 +48,7 @@ func Run(ctx context.Context, path string, opts RunOptions) error {
 	for _, text := range cfg.Warnings {
 		opts.Log.Warn(text)
 	}
-	st, err := openStore(cfg.Store)
+	st, err := openStore(ctx, cfg.Store)
 	if err != nil {
 		return err
 	}
@@ -66,11 +66,15 @@ func Run(ctx context.Context, path string, opts RunOptions) error {
 	return errors.Join(err, srv.Close())
 }
 
-func openStore(cfg *StoreConfig) (store.Store, error) {
-	if cfg == nil {
+func openStore(ctx context.Context, cfg *StoreConfig) (store.Store, error) {
+	switch {
+	case cfg == nil:
 		return nil, nil
+	case cfg.Mongo != nil:
+		return store.OpenMongo(ctx, *cfg.Mongo)
+	default:
+		return store.OpenSQLite(cfg.SQLite)
 	}
-	return store.OpenSQLite(cfg.SQLite)
 }
 
 // runner is a running server with its listeners.
@@ -167,8 +171,10 @@ func (r *runner) reload() (files []string, err error) {
 	return cfg.Files, nil
 }
 
-// Background writes the times of last use now and then, until ctx ends.
+// Background writes the times of last use now and then, and looks for what
+// others have changed in the store, until ctx ends.
 func (s *Server) Background(ctx context.Context) {
+	go s.follow(ctx)
 	tick := time.NewTicker(flushInterval)
 	defer tick.Stop()
 	for {

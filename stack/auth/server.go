@@ -36,6 +36,7 @@ type Server struct {
 	changing sync.Mutex // one writer: changes and reloads take turns
 	current  atomic.Pointer[snapshot]
 	uses     useLog
+	outage   atomic.Pointer[outage] // nil: the database answers
 }
 
 // Options are what a Server is made of besides its configuration.
@@ -66,13 +67,14 @@ func New(ctx context.Context, cfg *Config, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.audit, err = openAuditLog(cfg.Audit.File, s.store, s.log); err != nil {
+	if s.audit, err = openAuditLog(cfg.Audit.File, s.auditStore(), s.log); err != nil {
 		return nil, err
 	}
 	s.metrics = newMetrics(s)
 	s.creds = newVerifier(s.now, func(took time.Duration) { s.metrics.hashing.Observe(took.Seconds()) })
 	s.budget = newBudget(s.now)
 	s.current.Store(snap)
+	s.tellRefused(nil, snap)
 	return s, nil
 }
 
@@ -98,6 +100,9 @@ func (s *Server) Change(ctx context.Context, edit func(store.State) (store.Chang
 	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
+	if err := s.catchUp(ctx); err != nil {
+		return err
+	}
 	old := s.current.Load()
 	change, err := edit(old.state)
 	if err != nil {
@@ -120,8 +125,8 @@ func (s *Server) Reload(cfg *Config) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	old := s.current.Load()
-	if err := sameStore(old.cfg.Store, cfg.Store); err != nil {
-		return err
+	if !old.cfg.Store.sameDatabase(cfg.Store) {
+		return errors.New("store.path, mongo_auth and acl_mongo, but for cache_ttl, cannot change while the server runs: restart it")
 	}
 	next, err := newSnapshot(cfg, old.state, s.now())
 	if err != nil {
@@ -131,14 +136,5 @@ func (s *Server) Reload(cfg *Config) error {
 		return err
 	}
 	s.current.Store(next)
-	return nil
-}
-
-// sameStore refuses to move a running server to another database: users added
-// a moment ago would vanish.
-func sameStore(old, new *StoreConfig) error {
-	if (old == nil) != (new == nil) || old != nil && *old != *new {
-		return errors.New("store.path cannot change while the server runs: restart it")
-	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -22,10 +23,13 @@ type snapshot struct {
 	// maxCost is the dearest bcrypt cost; unknown accounts cost as much. A
 	// dearer hash that --compat let pass costs only those who guess at it.
 	maxCost int
-	// static and stored are asked in this order; the first with a rule that
-	// matches decides (docker_auth's order of authorizers).
-	static, stored *ACL
-	limits         map[string]scopeLimits // of named tokens, by id
+	// These are asked in this order; the first with a rule that matches decides
+	// (docker_auth's order of authorizers, after rules of ours that it lacks).
+	temporary, static, stored *ACL
+	limits                    map[string]scopeLimits // of named tokens, by id
+
+	// What in the store cannot be used, for people.
+	ruleFaults, tokenFaults, userFaults []string
 }
 
 // account is a user that may authenticate, from the configuration or the store.
@@ -40,7 +44,7 @@ type account struct {
 
 // newSnapshot compiles a configuration and the state of the store.
 func newSnapshot(cfg *Config, state store.State, now time.Time) (*snapshot, error) {
-	s := &snapshot{cfg: cfg, state: state}
+	s := &snapshot{cfg: cfg}
 	var err error
 	if s.signer, err = newSigner(&cfg.Token, now); err != nil {
 		return nil, err
@@ -52,35 +56,115 @@ func newSnapshot(cfg *Config, state store.State, now time.Time) (*snapshot, erro
 	if s.static, err = CompileACL(cfg.ACL, options...); err != nil {
 		return nil, fmt.Errorf("acl: %w", err)
 	}
-	if s.stored, err = CompileACL(sortedRules(state.Rules)); err != nil {
-		return nil, fmt.Errorf("stored rules: %w", err)
-	}
-	if s.limits, err = compileLimits(state.Tokens); err != nil {
-		return nil, fmt.Errorf("stored tokens: %w", err)
-	}
-	s.maxCost = dearest(cfg.Users, state.Users)
-	return s, nil
+	return s.renewed(state), nil
 }
 
-// with returns the snapshot after change, compiling only what it touches.
-func (s *snapshot) with(change store.Change) (*snapshot, error) {
+// renewed returns the snapshot with another state of the store, compiling only
+// what differs. Stored rules and tokens that cannot be used were not made by
+// Server.Change: such a rule denies in its place and such a token grants
+// nothing.
+func (s *snapshot) renewed(state store.State) *snapshot {
 	next := *s
-	next.state = s.state.Apply(change)
-	var err error
-	if len(change.PutRules)+len(change.DropRules) > 0 {
-		if next.stored, err = CompileACL(sortedRules(next.state.Rules)); err != nil {
-			return nil, err
+	next.state = state
+	if s.stored == nil || !reflect.DeepEqual(s.state.Rules, state.Rules) {
+		next.temporary, next.stored, next.ruleFaults = compileStored(state.Rules)
+	}
+	if s.limits == nil || !reflect.DeepEqual(s.state.Tokens, state.Tokens) {
+		next.limits, next.tokenFaults = compileStoredLimits(state.Tokens)
+	}
+	if s.maxCost == 0 || !reflect.DeepEqual(s.state.Users, state.Users) {
+		next.maxCost = dearest(s.cfg.Users, state.Users)
+		next.userFaults = passwordFaults(state.Users)
+	}
+	return &next
+}
+
+// with returns the snapshot after change, or the error of a rule or token in it
+// that cannot be used.
+func (s *snapshot) with(change store.Change) (*snapshot, error) {
+	if _, err := CompileACL(change.PutRules); err != nil {
+		return nil, err
+	}
+	for _, t := range change.PutTokens {
+		if _, err := parseLimits(t.Scopes); err != nil {
+			return nil, fmt.Errorf("token %s of %s: %w", t.Name, t.User, err)
 		}
 	}
-	if len(change.PutTokens)+len(change.DropTokens) > 0 {
-		if next.limits, err = compileLimits(next.state.Tokens); err != nil {
-			return nil, err
+	return s.renewed(s.state.Apply(change)), nil
+}
+
+// compileStored compiles the stored rules. One that cannot be used denies: to go
+// on without it would open what it was meant to close.
+func compileStored(rules map[int64]store.Rule) (first, rest *ACL, faults []string) {
+	fault := func(bad *RuleError) error {
+		faults = append(faults, fmt.Sprintf("%v: the access list ends here and denies", bad))
+		return nil
+	}
+	sorted := sortedRules(rules)
+	first, _ = compileACL(slices.DeleteFunc(slices.Clone(sorted), func(r store.Rule) bool { return !temporary(r) }), false, fault)
+	rest, _ = compileACL(slices.DeleteFunc(sorted, temporary), false, fault)
+	return first, rest, faults
+}
+
+// temporary reports whether a stored rule comes before all others, also those of
+// the configuration: its number is below 0, and it ends by itself, so that it
+// hides nothing for good.
+func temporary(r store.Rule) bool { return r.Seq < 0 && !r.Expires.IsZero() }
+
+// ruleList is an access list with where its rules are kept.
+type ruleList struct {
+	*ACL
+	source Source
+}
+
+// lists returns the access lists in the order in which they are asked.
+func (s *snapshot) lists() [3]ruleList {
+	return [3]ruleList{{s.temporary, SourceStore}, {s.static, SourceConfig}, {s.stored, SourceStore}}
+}
+
+// compileStoredLimits compiles the scopes of the tokens, by token id. A token
+// whose scopes cannot be used grants nothing.
+func compileStoredLimits(tokens map[string]store.Token) (limits map[string]scopeLimits, faults []string) {
+	limits = map[string]scopeLimits{}
+	for id, t := range tokens {
+		l, err := parseLimits(t.Scopes)
+		if err != nil {
+			l = scopeLimits{}
+			faults = append(faults, fmt.Sprintf("token %s of %s grants nothing: %v", t.Name, t.User, err))
+		}
+		limits[id] = l
+	}
+	slices.Sort(faults)
+	return limits, faults
+}
+
+// passwordFaults tells of stored users as whom nobody can log in.
+func passwordFaults(users map[string]store.User) (faults []string) {
+	for name, u := range users {
+		if usableHash(u.PasswordHash) == "" {
+			faults = append(faults, fmt.Sprintf("user %q: the password is no bcrypt hash of cost %d or less, so none is accepted: regctl user passwd", name, maxHashCost))
 		}
 	}
-	if len(change.PutUsers)+len(change.DropUsers) > 0 {
-		next.maxCost = dearest(s.cfg.Users, next.state.Users)
+	slices.Sort(faults)
+	return faults
+}
+
+// usableHash returns the hash of a stored user, "" for one that nobody should be
+// able to guess at.
+func usableHash(hash string) string {
+	if hashCost(hash) > maxHashCost || !isBcrypt(hash) {
+		return ""
 	}
-	return &next, nil
+	return hash
+}
+
+// refused tells what in the store is of no effect, and why.
+func (s *snapshot) refused() []string {
+	all := slices.Concat(s.state.Refused, s.ruleFaults, s.tokenFaults, s.userFaults)
+	if len(all) > maxWarnings {
+		all = append(all[:maxWarnings], fmt.Sprintf("and %d more", len(all)-maxWarnings))
+	}
+	return all
 }
 
 func sortedRules(rules map[int64]store.Rule) []store.Rule {
@@ -99,7 +183,7 @@ func (s *snapshot) account(name string) *account {
 		return a
 	}
 	if u, ok := s.state.Users[name]; ok {
-		return &account{name: name, hash: u.PasswordHash, disabled: u.Disabled, labels: u.Labels, Window: u.Window}
+		return &account{name: name, hash: usableHash(u.PasswordHash), disabled: u.Disabled, labels: u.Labels, Window: u.Window}
 	}
 	return nil
 }

@@ -1,13 +1,11 @@
 package embedded
 
 import (
-	"fmt"
+	"cmp"
 	"io"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -22,7 +20,10 @@ type EdgeOptions struct {
 	// AuthHost is the auth server's own name. Empty: the registry's.
 	AuthHost string
 
-	AccessLog io.Writer    // one line per request; nil: none
+	// HSTS tells browsers to use https only, for two years (RFC 6797).
+	HSTS bool
+
+	AccessLog io.Writer    // one line per request, as nginx's combined; nil: none
 	Log       *slog.Logger // nil: slog.Default
 }
 
@@ -32,9 +33,7 @@ type EdgeOptions struct {
 // the registry believes them, so a client must not set them.
 func NewEdge(opts EdgeOptions) http.Handler {
 	e := &edge{EdgeOptions: opts}
-	if e.Log == nil {
-		e.Log = slog.Default()
-	}
+	e.observer = observer{name: "edge", accessLog: opts.AccessLog, log: cmp.Or(opts.Log, slog.Default())}
 	if e.AuthHost == e.Host {
 		e.AuthHost = ""
 	}
@@ -43,7 +42,7 @@ func NewEdge(opts EdgeOptions) http.Handler {
 
 type edge struct {
 	EdgeOptions
-	logging sync.Mutex // one access log line at a time
+	observer
 }
 
 // ServeHTTP implements http.Handler.
@@ -53,6 +52,10 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer e.finish(reply, r, start)
 
 	reply.Header().Set("X-Content-Type-Options", "nosniff")
+	if e.HSTS {
+		// The names of others below this one are not ours to decide about.
+		reply.Header().Set("Strict-Transport-Security", "max-age=63072000")
+	}
 	registry, auth := e.serves(r.Host)
 	switch {
 	case !registry && !auth:
@@ -115,25 +118,4 @@ func trusted(r *http.Request) *http.Request {
 	}
 	inner.Header.Set("X-Forwarded-Proto", scheme)
 	return inner
-}
-
-// finish logs the request, and a panic with its cause: net/http would write it
-// among the noise of scanners.
-func (e *edge) finish(reply *reply, r *http.Request, start time.Time) {
-	cause := recover()
-	if cause != nil && cause != http.ErrAbortHandler {
-		e.Log.Error("edge: panic while serving", "method", r.Method, "path", r.URL.Path, "cause", cause, "stack", string(debug.Stack()))
-	}
-	if e.AccessLog != nil {
-		if reply.status == 0 && cause == nil {
-			reply.status = http.StatusOK // net/http's default
-		}
-		e.logging.Lock()
-		fmt.Fprintf(e.AccessLog, "%s %s %s %q %q %d %d %s\n", start.UTC().Format(time.RFC3339), r.RemoteAddr, r.Method,
-			r.Host, r.URL.Path, reply.status, reply.written, time.Since(start).Round(time.Microsecond))
-		e.logging.Unlock()
-	}
-	if cause != nil {
-		panic(http.ErrAbortHandler) // cut the connection: the client must not take half an answer for a whole one
-	}
 }

@@ -131,7 +131,7 @@ func TestEdgeAccessLog(t *testing.T) {
 	request.Header.Set("Authorization", "Bearer hidden")
 	edge.ServeHTTP(httptest.NewRecorder(), request)
 	line := log.String()
-	if !strings.Contains(line, ` GET "localhost" "/v2/\nforged line" 200 5 `) || strings.Count(line, "\n") != 1 || strings.Contains(line, "hidden") {
+	if !strings.HasPrefix(line, "192.0.2.1 - - [") || !strings.HasSuffix(line, `] "GET /v2/%0Aforged%20line HTTP/1.1" 200 5 "-" "-"`+"\n") || strings.Count(line, "\n") != 1 || strings.Contains(line, "hidden") {
 		t.Errorf("access log %q", line)
 	}
 }

@@ -11,11 +11,16 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// forwardLogs sends the warnings and errors of the registry library to log, and
-// silences the rest. The library knows one process-wide logger only.
-func forwardLogs(log *slog.Logger) {
+// forwardLogs sends what the registry library logs at level (error, warn, info,
+// debug) and above to log, and silences the rest. The library knows one
+// process-wide logger only.
+func forwardLogs(log *slog.Logger, level string) {
 	logrus.SetOutput(io.Discard)
-	logrus.SetLevel(logrus.WarnLevel)
+	parsed, err := logrus.ParseLevel(level)
+	if err != nil {
+		parsed = logrus.WarnLevel
+	}
+	logrus.SetLevel(parsed)
 	hooks := logrus.LevelHooks{}
 	hooks.Add(logHook{log})
 	logrus.StandardLogger().ReplaceHooks(hooks)
@@ -34,8 +39,13 @@ func (h logHook) Fire(entry *logrus.Entry) error {
 		return nil
 	}
 	level := slog.LevelError
-	if entry.Level == logrus.WarnLevel {
+	switch entry.Level {
+	case logrus.WarnLevel:
 		level = slog.LevelWarn
+	case logrus.InfoLevel:
+		level = slog.LevelInfo
+	case logrus.DebugLevel, logrus.TraceLevel:
+		level = slog.LevelDebug
 	}
 	var attrs []slog.Attr
 	for _, key := range []string{

@@ -70,7 +70,7 @@ func OpenRegistry(opts RegistryOptions) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the registry's secret: %w", err)
 	}
-	forwardLogs(opts.Log)
+	forwardLogs(opts.Log, "warn")
 	app, err := newApp(opts.configuration(secret))
 	if err != nil {
 		return nil, fmt.Errorf("starting the registry: %w", err)
@@ -86,11 +86,11 @@ func (r *Registry) Close() error { return r.app.Shutdown() }
 func newApp(config *configuration.Configuration) (app *handlers.App, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer func() {
-		if cause := recover(); cause != nil {
+		if err != nil {
 			cancel() // what the library started before it panicked
-			app, err = nil, fmt.Errorf("%v", cause)
 		}
 	}()
+	defer recovered(&err)
 	return handlers.NewApp(ctx, config), nil
 }
 
@@ -106,7 +106,13 @@ func (o *RegistryOptions) check() error {
 	case o.SigningBundle:
 		return errors.New("the signing bundle is not set")
 	}
-	bundle, err := os.ReadFile(o.SigningBundle)
+	return checkBundle(o.SigningBundle)
+}
+
+// checkBundle refuses a signing bundle that the library would take for one that
+// trusts nobody.
+func checkBundle(path string) error {
+	bundle, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("reading the signing bundle: %w", err)
 	}
@@ -115,7 +121,7 @@ func (o *RegistryOptions) check() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the signing bundle %s holds no certificate: the registry would trust no token", o.SigningBundle)
+	return fmt.Errorf("the signing bundle %s holds no certificate: the registry would trust no token", path)
 }
 
 // configuration is the library's own. The types inside its maps matter: it

@@ -152,7 +152,7 @@ func (o Options) checked() (Options, error) {
 	}
 	o.Listen = cmp.Or(o.Listen, "127.0.0.1:5000")
 	o.Logger = cmp.Or(o.Logger, slog.Default())
-	o.grace = cmp.Or(o.grace, 15*time.Second)
+	o.grace = cmp.Or(o.grace, shutdownGrace)
 	return o, nil
 }
 

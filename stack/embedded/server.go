@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// shutdownGrace is what requests under way have to finish.
+const shutdownGrace = 15 * time.Second
+
 // gate counts requests in, and at the end waits until the last is out.
 // http.Server.Close does not wait for handlers.
 type gate struct {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,6 +24,9 @@ func Behaviour(t *testing.T, open func(t *testing.T) (m host.Machine, dir string
 		"mkdir":    directories,
 		"remove":   removals,
 		"trees":    trees,
+		"listing":  listing,
+		"space":    space,
+		"copies":   copies,
 		"owners":   owners,
 		"commands": commands,
 		"stars":    hides,
@@ -202,6 +206,92 @@ func trees(t *testing.T, m host.Machine, dir string) {
 	}
 }
 
+func listing(t *testing.T, m host.Machine, dir string) {
+	for _, name := range []string{"b", "a"} {
+		if _, err := m.WriteFile(filepath.Join(dir, name), host.File{Content: []byte("abc"), Mode: 0o600}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.Mkdir(filepath.Join(dir, "c"), 0o755, host.Owner{}); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := m.ReadDir(dir); err != nil || !slices.Equal(names, []string{"a", "b", "c"}) {
+		t.Errorf("names %q, %v", names, err)
+	}
+	if names, err := m.ReadDir(dir + "/c"); err != nil || len(names) != 0 {
+		t.Errorf("names in an empty directory %q, %v", names, err)
+	}
+	// The SHA-256 of "abc": FIPS 180-2, appendix B.1.
+	const abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+	if got, err := m.Digest(dir + "/a"); err != nil || got != abc {
+		t.Errorf("digest %s, %v", got, err)
+	}
+	for what, call := range map[string]func(string) error{
+		"ReadDir": func(path string) error { _, err := m.ReadDir(path); return err },
+		"Digest":  func(path string) error { _, err := m.Digest(path); return err },
+	} {
+		if err := call(dir + "/none"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s of nothing: %v, want fs.ErrNotExist", what, err)
+		}
+		if err := call("relative"); err == nil {
+			t.Errorf("%s of a relative path: no error", what)
+		}
+	}
+	if _, err := m.ReadDir(dir + "/a"); err == nil {
+		t.Error("ReadDir of a file: no error")
+	}
+	if _, err := m.Digest(dir); err == nil {
+		t.Error("Digest of a directory: no error")
+	}
+}
+
+func copies(t *testing.T, m host.Machine, dir string) {
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+	for _, step := range []struct {
+		name    string
+		content string
+		mode    fs.FileMode
+		changed bool
+	}{
+		{"create", "one", 0o755, true},
+		{"again", "one", 0o755, false},
+		{"same length", "two", 0o755, true},
+		{"mode", "two", 0o700, true},
+		{"mode again", "two", 0o700, false},
+		{"empty", "", 0o755, true},
+	} {
+		if _, err := m.WriteFile(from, host.File{Content: []byte(step.content), Mode: 0o640}); err != nil {
+			t.Fatal(err)
+		}
+		changed, err := m.CopyFile(from, to, step.mode, host.Owner{})
+		if err != nil || changed != step.changed {
+			t.Fatalf("%s: changed %t, %v; want %t", step.name, changed, err, step.changed)
+		}
+		if got, err := m.ReadFile(to); err != nil || string(got.Content) != step.content || got.Mode != step.mode {
+			t.Fatalf("%s: the copy is %q %v, %v", step.name, got.Content, got.Mode, err)
+		}
+	}
+	if changed, err := m.CopyFile(to, to, 0o755, host.Owner{}); err != nil || changed {
+		t.Errorf("onto itself: changed %t, %v", changed, err)
+	}
+	if _, err := m.CopyFile(dir+"/none", to, 0o755, host.Owner{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of nothing: %v, want fs.ErrNotExist", err)
+	}
+	for name, call := range map[string]func() (bool, error){
+		"a relative path": func() (bool, error) { return m.CopyFile(from, "to", 0o755, host.Owner{}) },
+		"no mode":         func() (bool, error) { return m.CopyFile(from, to, 0, host.Owner{}) },
+		"on a directory":  func() (bool, error) { return m.CopyFile(from, dir, 0o755, host.Owner{}) },
+		"of a directory":  func() (bool, error) { return m.CopyFile(dir, to, 0o755, host.Owner{}) },
+	} {
+		if _, err := call(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if names, err := m.ReadDir(dir); err != nil || !slices.Equal(names, []string{"from", "to"}) {
+		t.Errorf("after all there are %q, %v", names, err)
+	}
+}
+
 // owners needs root on a real machine.
 func owners(t *testing.T, m host.Machine, dir string) {
 	if os.Geteuid() != 0 {
@@ -299,6 +389,9 @@ func looksOnly(t *testing.T, m host.Machine, dir string) {
 		}](l),
 		can[interface {
 			Mkdir(string, fs.FileMode, host.Owner) (bool, error)
+		}](l),
+		can[interface {
+			CopyFile(string, string, fs.FileMode, host.Owner) (bool, error)
 		}](l),
 		can[interface{ Remove(string) (bool, error) }](l),
 		can[interface {

@@ -6,10 +6,12 @@ package hosttest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,6 +34,7 @@ type state struct {
 	mu       sync.Mutex
 	nodes    map[string]node
 	programs map[string]*program
+	spaces   map[string]host.Space
 }
 
 type node struct {
@@ -46,6 +49,7 @@ func New(t testing.TB) *Machine {
 	m := &Machine{looker{t, &state{
 		nodes:    map[string]node{"/": {mode: fs.ModeDir | 0o755}},
 		programs: map[string]*program{},
+		spaces:   map[string]host.Space{},
 	}}}
 	t.Cleanup(m.reportUnused)
 	return m
@@ -87,7 +91,7 @@ func (l looker) ReadFile(path string) (host.File, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n, ok := l.nodes[path]
+	n, ok := l.nodes[l.follow(path)]
 	if !ok {
 		return host.File{}, pathError("open", path, fs.ErrNotExist)
 	}
@@ -95,6 +99,34 @@ func (l looker) ReadFile(path string) (host.File, error) {
 		return host.File{}, pathError("read", path, syscall.EISDIR)
 	}
 	return host.File{Content: bytes.Clone(n.content), Mode: n.mode, Owner: n.owner}, nil
+}
+
+// ReadDir implements [host.Looker].
+func (l looker) ReadDir(path string) ([]string, error) {
+	if info, err := l.Stat(path); err != nil {
+		return nil, err
+	} else if !info.Mode.IsDir() {
+		return nil, pathError("read", path, syscall.ENOTDIR)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var names []string
+	for other := range l.nodes {
+		if filepath.Dir(other) == path && other != path {
+			names = append(names, filepath.Base(other))
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Digest implements [host.Looker].
+func (l looker) Digest(path string) (string, error) {
+	f, err := l.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(f.Content)), nil
 }
 
 // Look implements [host.Looker]. It asks the stand-in's Look function.
@@ -124,6 +156,15 @@ func (m *Machine) WriteFile(path string, f host.File) (changed bool, err error) 
 		return false, nil
 	}
 	return true, m.put(path, node{f.Mode, bytes.Clone(f.Content), f.Owner})
+}
+
+// CopyFile implements [host.Machine].
+func (m *Machine) CopyFile(from, to string, mode fs.FileMode, o host.Owner) (changed bool, err error) {
+	f, err := m.ReadFile(from)
+	if err != nil {
+		return false, err
+	}
+	return m.WriteFile(to, host.File{Content: f.Content, Mode: mode, Owner: o})
 }
 
 // CreateSecret implements [host.Machine].

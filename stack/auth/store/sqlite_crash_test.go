@@ -19,7 +19,7 @@ import (
 )
 
 // crashEnv names the database to write to; it turns the test binary into the
-// child of TestSQLiteKill.
+// child of testKill.
 const crashEnv = "STORE_TEST_CRASH_DB"
 
 func TestMain(m *testing.M) {
@@ -50,9 +50,9 @@ func numbered(n int) Change {
 
 // writeNumbers writes numbered changes for ever and prints each number once its
 // Write has returned. It begins after the number in the database.
-func writeNumbers(path string) error {
+func writeNumbers(database string) error {
 	ctx := context.Background()
-	s, err := OpenSQLite(path, AuditLimit(50))
+	s, err := openCrashing(ctx, database)
 	if err != nil {
 		return err
 	}
@@ -75,6 +75,14 @@ func writeNumbers(path string) error {
 	}
 }
 
+// openCrashing opens the file at a path, or the MongoDB of mongoAddress.
+func openCrashing(ctx context.Context, database string) (Store, error) {
+	if opts, ok := parseMongoAddress(database); ok {
+		return OpenMongo(ctx, opts)
+	}
+	return OpenSQLite(database, AuditLimit(50))
+}
+
 func highest(s State) int {
 	var n int64
 	for seq := range s.Rules {
@@ -87,19 +95,25 @@ func highest(s State) int {
 // never there in part.
 func TestSQLiteKill(t *testing.T) {
 	t.Parallel()
-	const rounds = 12
-	path := filepath.Join(t.TempDir(), "auth.db")
+	testKill(t, filepath.Join(t.TempDir(), "auth.db"), 12, func(s Store) { wantIntact(t, s.(*SQLite)) })
+}
+
+func testKill(t *testing.T, database string, rounds int, wantIntact func(Store)) {
+	t.Helper()
 	acknowledged := 0
 	for round := range rounds {
-		acknowledged = max(acknowledged, killWriter(t, path))
+		acknowledged = max(acknowledged, killWriter(t, database))
 
-		s, err := OpenSQLite(path)
+		s, err := openCrashing(t.Context(), database)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		state, err := s.Load(t.Context())
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
+		}
+		if len(state.Refused) > 0 {
+			t.Errorf("round %d: refused %q", round, state.Refused)
 		}
 		found := highest(state)
 		// The kill may have come between Write and its number.
@@ -119,7 +133,7 @@ func TestSQLiteKill(t *testing.T) {
 				t.Errorf("round %d: user %s has another comment", round, name)
 			}
 		}
-		wantIntact(t, s)
+		wantIntact(s)
 		if err := s.Close(); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
@@ -130,10 +144,10 @@ func TestSQLiteKill(t *testing.T) {
 
 // killWriter lets a child write to the database, kills it at a random moment
 // and returns the last number it acknowledged.
-func killWriter(t *testing.T, path string) int {
+func killWriter(t *testing.T, database string) int {
 	t.Helper()
 	child := exec.CommandContext(t.Context(), os.Args[0])
-	child.Env = append(os.Environ(), crashEnv+"="+path)
+	child.Env = append(os.Environ(), crashEnv+"="+database)
 	var stderr strings.Builder
 	child.Stderr = &stderr
 	stdout, err := child.StdoutPipe()

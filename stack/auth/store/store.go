@@ -1,8 +1,8 @@
 // Package store keeps what the auth server must not forget: users, rules,
 // named tokens, refresh tokens and the index of the audit log.
 //
-// A Store is written by one process, the auth server, which serialises its
-// writes and answers every decision from memory. A backend is therefore small:
+// A Store is written by one process of ours, the auth server, which serialises
+// its writes and answers every decision from memory. A backend is therefore small:
 // load everything, write a change atomically, remember uses, search the audit.
 // Package storetest holds the contract that each backend must pass.
 package store
@@ -30,6 +30,14 @@ type Store interface {
 	// SearchAudit returns the newest rows that fit q, newest first.
 	SearchAudit(ctx context.Context, q AuditQuery) ([]AuditRow, error)
 	Close() error
+}
+
+// Shared is a Store that others write as well: people who edit the database.
+type Shared interface {
+	Store
+	// Poll returns what the store holds now, or false if that is the state last,
+	// which is then cheap to find out.
+	Poll(ctx context.Context, last State) (State, bool, error)
 }
 
 // Window is the time in which something holds: from NotBefore on, and until
@@ -117,6 +125,13 @@ type State struct {
 	Rules   map[int64]Rule
 	Tokens  map[string]Token   // by id
 	Refresh map[string]Refresh // by id
+
+	// Refused tells which records could not be understood, and why, one to a
+	// line. No user, token or right comes of them; a rule among them denies in
+	// its place, so that what it was meant to close stays closed.
+	Refused []string
+
+	version string // of the database, as Shared.Poll knows it again; "" is unknown
 }
 
 // Change is a set of writes that take effect together. Drops come first, then
@@ -142,13 +157,14 @@ func (s State) Apply(c Change) State {
 		Rules:   apply(s.Rules, c.DropRules, c.PutRules, func(r Rule) int64 { return r.Seq }),
 		Tokens:  apply(s.Tokens, c.DropTokens, c.PutTokens, func(t Token) string { return t.ID }),
 		Refresh: apply(s.Refresh, c.DropRefresh, c.PutRefresh, func(r Refresh) string { return r.ID }),
+		Refused: s.Refused,
 	}
 }
 
 // Touch returns s with the times of last use of named and refresh tokens set, by
 // id. Unknown ids are ignored.
 func (s State) Touch(lastUsed map[string]time.Time) State {
-	s.Tokens, s.Refresh = maps.Clone(s.Tokens), maps.Clone(s.Refresh)
+	s.Tokens, s.Refresh, s.version = maps.Clone(s.Tokens), maps.Clone(s.Refresh), ""
 	for id, at := range lastUsed {
 		if t, ok := s.Tokens[id]; ok {
 			t.LastUsed = at
