@@ -23,7 +23,15 @@ type placed struct {
 type files struct {
 	name   string
 	wanted func(host.Looker) ([]placed, error)
-	keep   bool // when the installation is taken back
+	keep   bool   // when the installation is taken back
+	dir    string // of the installation: causes name files below it
+}
+
+func (s *files) short(path string) string {
+	if s.dir == "" {
+		return path
+	}
+	return strings.TrimPrefix(path, s.dir+"/")
 }
 
 // Name implements [step.Step].
@@ -40,13 +48,13 @@ func (s *files) Check(_ context.Context, l host.Looker) (step.Change, error) {
 		old, err := l.ReadFile(f.path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			missing = append(missing, f.path)
+			missing = append(missing, s.short(f.path))
 		case err != nil:
 			return step.Change{}, err
 		case !bytes.Equal(old.Content, f.Content):
-			different = append(different, f.path)
+			different = append(different, s.short(f.path))
 		case old.Mode != f.Mode || old.Owner != f.Owner:
-			different = append(different, f.path+" (mode or owner)")
+			different = append(different, s.short(f.path)+" (mode or owner)")
 		}
 	}
 	switch {

@@ -100,7 +100,7 @@ func (in *Installation) secrets() step.Step {
 }
 
 func (in *Installation) configuration() step.Step {
-	return &files{name: "files", wanted: func(l host.Looker) ([]placed, error) {
+	return &files{name: "files", dir: in.Dir, wanted: func(l host.Looker) ([]placed, error) {
 		rendered, err := in.rendered(l)
 		if err != nil {
 			return nil, err

@@ -25,9 +25,9 @@ func (c *containers) project() (stack.Project, error) {
 
 // change is call for commands that start or stop something: not while another run
 // does.
-func (c *containers) change(e *env, f func(ctx context.Context, engine *stack.Engine, p stack.Project, args []string) error) func(*cobra.Command, []string) error {
+func (c *containers) change(e *env, what string, f func(ctx context.Context, engine *stack.Engine, p stack.Project, args []string) error) func(*cobra.Command, []string) error {
 	return c.call(e, func(ctx context.Context, engine *stack.Engine, p stack.Project, args []string) error {
-		lock, err := provision.AcquireLock(p.Dir, "up, down or restart", e.now())
+		lock, err := provision.AcquireLock(p.Dir, what, e.now())
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ func newDownCmd(e *env) *cobra.Command {
 		Example:     "  regctl down --dir /srv/regctl",
 		Args:        wantArgs(),
 		Annotations: exits(codeDone, codeFailed, codeUsage, codeLocked),
-		RunE: c.change(e, func(ctx context.Context, engine *stack.Engine, p stack.Project, _ []string) error {
+		RunE: c.change(e, "down", func(ctx context.Context, engine *stack.Engine, p stack.Project, _ []string) error {
 			return engine.Down(ctx, p)
 		}),
 	}

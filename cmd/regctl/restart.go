@@ -16,7 +16,7 @@ func newRestartCmd(e *env) *cobra.Command {
 		Long:        "Restart the containers of these services, or all of them, and wait until they are healthy.",
 		Example:     "  regctl restart registry",
 		Annotations: exits(codeDone, codeFailed, codeUsage, codeLocked),
-		RunE: c.change(e, func(ctx context.Context, engine *stack.Engine, p stack.Project, services []string) error {
+		RunE: c.change(e, "restart", func(ctx context.Context, engine *stack.Engine, p stack.Project, services []string) error {
 			return engine.Restart(ctx, p, services...)
 		}),
 	}

@@ -21,7 +21,7 @@ func newUpCmd(e *env) *cobra.Command {
 		Example:     "  regctl up --dir /srv/regctl",
 		Args:        wantArgs(),
 		Annotations: exits(codeDone, codeFailed, codeUsage, codeLocked),
-		RunE: c.change(e, func(ctx context.Context, engine *stack.Engine, p stack.Project, _ []string) error {
+		RunE: c.change(e, "up", func(ctx context.Context, engine *stack.Engine, p stack.Project, _ []string) error {
 			text, err := os.ReadFile(p.File)
 			if errors.Is(err, fs.ErrNotExist) {
 				return usageError("write it: regctl apply --dir "+c.dir, "there is no file %s", p.File)
