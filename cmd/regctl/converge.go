@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -95,7 +94,7 @@ func (o *convergeOptions) apply(ctx context.Context, e *env, in *provision.Insta
 	if err := provision.MakeDir(e.machine, in.Dir); err != nil {
 		return err
 	}
-	lock, err := provision.AcquireLock(in.Dir, strings.Fields(command)[1], e.now())
+	lock, err := provision.AcquireLock(in.Dir, "apply", e.now())
 	if err != nil {
 		return err
 	}
